@@ -1,0 +1,88 @@
+/**
+ * The port through which core sees and changes a Swarm. Reading methods return complete lists or throw an OperationalError with an
+ * `ENGINE.*` code: "could not list" is never `[]`. Writes carry the version index that was read.
+ */
+import type { Network, Node, Secret, Service, Task } from '../../model/snapshot.ts';
+
+export interface EngineApi {
+  info(signal: AbortSignal): Promise<EngineInfo>;
+  /** The container this process runs in, with what Swarm wrote on it; `undefined` outside of a container of this engine. */
+  self(signal: AbortSignal): Promise<SelfInfo | undefined>;
+
+  listServices(signal: AbortSignal): Promise<readonly Service[]>;
+  /** All tasks, or those of some services. */
+  listTasks(signal: AbortSignal, filter?: { readonly serviceIds: readonly string[] }): Promise<readonly Task[]>;
+  listNodes(signal: AbortSignal): Promise<readonly Node[]>;
+  listNetworks(signal: AbortSignal): Promise<readonly Network[]>;
+  listSecrets(signal: AbortSignal): Promise<readonly Secret[]>;
+
+  /** By id or name, with its spec as the Engine prints it; `undefined` when there is none. */
+  inspectService(idOrName: string, signal: AbortSignal): Promise<ServiceObject | undefined>;
+  /** Services that carry all these labels (`key` or `key=value`). */
+  listServiceObjects(labels: readonly string[], signal: AbortSignal): Promise<readonly ServiceObject[]>;
+  /** Returns the new service's id. */
+  createService(spec: ServiceSpecJson, signal: AbortSignal): Promise<string>;
+  updateService(id: string, version: number, spec: ServiceSpecJson, signal: AbortSignal): Promise<void>;
+  removeService(id: string, signal: AbortSignal): Promise<void>;
+
+  /** Docker Configs that carry all these labels. `bytes` are not read. */
+  listConfigs(labels: readonly string[], signal: AbortSignal): Promise<readonly ConfigObject[]>;
+  /** The content of a Docker Config; `undefined` when there is none. */
+  readConfig(idOrName: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Returns the new config's id. */
+  createConfig(config: NewConfig, signal: AbortSignal): Promise<string>;
+  removeConfig(id: string, signal: AbortSignal): Promise<void>;
+
+  /** Swarm-scope events from now on. The iterable first yields one `{ kind: 'connected' }`; it throws when the connection breaks. */
+  events(signal: AbortSignal): AsyncIterable<EngineEvent>;
+}
+
+export interface EngineInfo {
+  readonly engineVersion: string;
+  /** Negotiated, e.g. `1.51`. */
+  readonly apiVersion: string;
+  readonly nodeId: string;
+  readonly swarm: 'inactive' | 'pending' | 'active' | 'error' | 'locked';
+  readonly isManager: boolean;
+}
+
+export interface SelfInfo {
+  readonly containerId: string;
+  readonly serviceId: string | undefined;
+  readonly serviceName: string | undefined;
+  readonly taskId: string | undefined;
+}
+
+/** A service spec as the Engine's JSON has it (`POST /services/create`). Only core's publish room builds one. */
+export type ServiceSpecJson = Readonly<Record<string, unknown>>;
+
+export interface ServiceObject {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly spec: ServiceSpecJson;
+  readonly previousSpec: ServiceSpecJson | undefined;
+  readonly updateState: Service['updateState'];
+  readonly updateMessage: string | undefined;
+}
+
+export interface ConfigObject {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly createdAt: string;
+}
+
+export interface NewConfig {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly bytes: Uint8Array;
+}
+
+export type EngineEvent =
+  | { readonly kind: 'connected' }
+  | { readonly kind: EngineEventKind; readonly action: string; readonly id: string; readonly attributes: Readonly<Record<string, string>> };
+
+export type EngineEventKind = 'service' | 'node' | 'network' | 'config' | 'secret';

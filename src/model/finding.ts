@@ -1,0 +1,81 @@
+/** A problem in someone's labels or settings, as data. A finding is never thrown; it harms only what it names. */
+
+export type FindingSeverity = 'info' | 'warn' | 'error';
+
+export interface Finding {
+  readonly code: FindingCode;
+  readonly severity: FindingSeverity;
+  /** What it is about: the service's name, or undefined for a finding about settings. */
+  readonly service: string | undefined;
+  readonly serviceCluster: string | undefined;
+  /** The label's full name, or the key's path in config.toml. */
+  readonly subject: string | undefined;
+  /** The offending text, cut to 120 characters and without control characters. */
+  readonly value: string | undefined;
+  /** What was found and what to write instead, one or two sentences. */
+  readonly advice: string;
+}
+
+/** Stable codes; `docs/codes.md` is generated from this table. `harm` says what the service loses. */
+export const FINDINGS = {
+  'LABEL.HOSTS_INVALID': { severity: 'error', harm: 'that host name is not routed' },
+  'LABEL.HOSTS_MISSING': { severity: 'warn', harm: 'the service is not routed' },
+  'LABEL.PORT_MISSING': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.PORT_INVALID': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.NETWORK_UNKNOWN': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.NETWORK_NOT_ATTACHED': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.NETWORK_MISSING': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.NETWORK_AMBIGUOUS': { severity: 'warn', harm: 'none: one of the networks was chosen' },
+  'LABEL.NETWORK_NOT_OFFERED': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.SERVICE_CLUSTER_UNKNOWN': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.NOT_IN_EFFECT': { severity: 'warn', harm: 'the label is accepted and has no effect in this version' },
+  'LABEL.UNKNOWN': { severity: 'warn', harm: 'the label is ignored' },
+  'LABEL.VALUE_INVALID': { severity: 'error', harm: 'the label is ignored' },
+  'LABEL.ON_CONTAINER': { severity: 'warn', harm: 'the labels are ignored' },
+  'ROUTE.OPTIONS_DIFFER': { severity: 'warn', harm: "the oldest service's options are used for the pool" },
+  'SETTINGS.KEY_UNKNOWN': { severity: 'warn', harm: 'the key is ignored' },
+  'SETTINGS.NOT_IN_EFFECT': { severity: 'warn', harm: 'the key is accepted and has no effect in this version' },
+  'SETTINGS.IMAGE_MAPPED': { severity: 'info', harm: 'none: our image of the same role is used' },
+  'SETTINGS.CONSTRAINT_REWRITTEN': { severity: 'info', harm: 'none: `=` is read as `==`' },
+  'RENDER.CHECK_FAILED': { severity: 'error', harm: 'the last good configuration keeps serving' },
+  'PUBLISH.NAME_TAKEN': { severity: 'error', harm: 'the service of ours is not created' },
+  'PUBLISH.CONFIG_TOO_LARGE': { severity: 'error', harm: 'the last good configuration keeps serving' },
+  'PUBLISH.ROLL_FAILED': { severity: 'error', harm: 'the last good configuration keeps serving' },
+} as const satisfies Record<string, { severity: FindingSeverity; harm: string }>;
+
+export type FindingCode = keyof typeof FINDINGS;
+
+const MAX_VALUE = 120;
+
+/** Fills in severity from the table and cuts the value. */
+export function createFinding(
+  code: FindingCode,
+  advice: string,
+  about: {
+    readonly service?: string;
+    readonly serviceCluster?: string;
+    readonly subject?: string;
+    readonly value?: string;
+  } = {},
+): Finding {
+  return {
+    code,
+    severity: FINDINGS[code].severity,
+    service: about.service,
+    serviceCluster: about.serviceCluster,
+    subject: about.subject,
+    value: about.value === undefined ? undefined : cutValue(about.value),
+    advice,
+  };
+}
+
+function cutValue(value: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
+  const clean = value.slice(0, MAX_VALUE + 1).replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, '\u00b7');
+  return clean.length > MAX_VALUE ? `${clean.slice(0, MAX_VALUE)}\u2026` : clean;
+}
+
+/** One text per finding; equal findings have equal keys, so a log can name each once per change. */
+export function findingKey(finding: Finding): string {
+  return JSON.stringify([finding.code, finding.service, finding.serviceCluster, finding.subject, finding.value]);
+}

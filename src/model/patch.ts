@@ -1,0 +1,78 @@
+/** The difference between two models of one cluster, entry by entry. `applyPatch(a, diffModels(a, b))` equals `b`. */
+import { type ClusterHeader, type ClusterModel, compareText, type HostEntry, type Pool, type PoolId } from './cluster.ts';
+import type { Hostname } from './names.ts';
+import { canonicalJson } from './revision.ts';
+
+export interface ModelPatch {
+  /** `undefined`: unchanged. */
+  readonly header: ClusterHeader | undefined;
+  readonly upsertHosts: readonly HostEntry[];
+  readonly removeHosts: readonly Hostname[];
+  readonly upsertPools: readonly Pool[];
+  readonly removePools: readonly PoolId[];
+}
+
+export function diffModels(base: ClusterModel, next: ClusterModel): ModelPatch {
+  const hosts = diffEntries(base.hosts, next.hosts, (entry) => entry.host);
+  const pools = diffEntries(base.pools, next.pools, (entry) => entry.id);
+  return {
+    header: sameEntry(base.header, next.header) ? undefined : next.header,
+    upsertHosts: hosts.upserts,
+    removeHosts: hosts.removals,
+    upsertPools: pools.upserts,
+    removePools: pools.removals,
+  };
+}
+
+export function applyPatch(base: ClusterModel, patch: ModelPatch): ClusterModel {
+  return {
+    header: patch.header ?? base.header,
+    hosts: applyEntries(base.hosts, patch.upsertHosts, patch.removeHosts, (entry) => entry.host),
+    pools: applyEntries(base.pools, patch.upsertPools, patch.removePools, (entry) => entry.id),
+  };
+}
+
+export function isEmptyPatch(patch: ModelPatch): boolean {
+  const { header, upsertHosts, removeHosts, upsertPools, removePools } = patch;
+  return header === undefined && upsertHosts.length + removeHosts.length + upsertPools.length + removePools.length === 0;
+}
+
+function diffEntries<Entry extends object, Key extends string>(
+  base: readonly Entry[],
+  next: readonly Entry[],
+  keyOf: (entry: Entry) => Key,
+): { upserts: Entry[]; removals: Key[] } {
+  const before = new Map(base.map((entry) => [keyOf(entry), entry]));
+  const upserts: Entry[] = [];
+  for (const entry of next) {
+    const old = before.get(keyOf(entry));
+    before.delete(keyOf(entry));
+    if (old === undefined || !sameEntry(old, entry)) {
+      upserts.push(entry);
+    }
+  }
+  return { upserts, removals: [...before.keys()] };
+}
+
+function sameEntry(a: object, b: object): boolean {
+  return a === b || canonicalJson(a) === canonicalJson(b);
+}
+
+function applyEntries<Entry, Key extends string>(
+  base: readonly Entry[],
+  upserts: readonly Entry[],
+  removals: readonly Key[],
+  keyOf: (entry: Entry) => Key,
+): readonly Entry[] {
+  if (upserts.length === 0 && removals.length === 0) {
+    return base;
+  }
+  const entries = new Map(base.map((entry) => [keyOf(entry), entry]));
+  for (const key of removals) {
+    entries.delete(key);
+  }
+  for (const entry of upserts) {
+    entries.set(keyOf(entry), entry);
+  }
+  return [...entries.values()].sort((a, b) => compareText(keyOf(a), keyOf(b)));
+}

@@ -1,0 +1,63 @@
+/**
+ * The identity of a model: a SHA-256 over its content, so that equal content is one revision on any machine and after any restart.
+ * The digest is a two-step hash (entry digests, then a digest over them), so unchanged entries are not encoded again.
+ */
+import { createHash } from 'node:crypto';
+import { type ClusterModel, compareText, type HostEntry, type Pool } from './cluster.ts';
+
+/** A model's content digest with the order core gave it. Identity is `digest`; order is `sequence`. */
+export interface Revision {
+  /** 64 lower-case hex digits. */
+  readonly digest: string;
+  /** Counts up within one life of core. */
+  readonly sequence: number;
+  /** The Swarm version index behind it. */
+  readonly versionIndex: number;
+}
+
+export interface RevisedModel {
+  readonly revision: Revision;
+  readonly model: ClusterModel;
+}
+
+/** The content digest of a model. */
+export function digestModel(model: ClusterModel): string {
+  const hash = createHash('sha256');
+  hash.update(`interlock.model.1\n${canonicalJson(model.header)}\n`);
+  for (const host of model.hosts) {
+    hash.update(`host ${entryDigest(host)}\n`);
+  }
+  for (const pool of model.pools) {
+    hash.update(`pool ${entryDigest(pool)}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** Entries are immutable, so a digest belongs to the object for as long as it lives. */
+const digests = new WeakMap<HostEntry | Pool, string>();
+
+function entryDigest(entry: HostEntry | Pool): string {
+  const known = digests.get(entry);
+  if (known !== undefined) {
+    return known;
+  }
+  const digest = sha256Hex(canonicalJson(entry));
+  digests.set(entry, digest);
+  return digest;
+}
+
+/** Lower-case hex SHA-256 of text (as UTF-8) or bytes. */
+export function sha256Hex(data: string | Uint8Array): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+/** JSON with sorted keys and without `undefined`: equal values give equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    isPlainObject(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => compareText(a, b))) : inner,
+  );
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,130 @@
+/**
+ * One complete, parsed picture of Swarm. The words are Swarm's own (service, task, node, network, secret) with Swarm's meaning.
+ * Only what we read is here; everything is immutable.
+ */
+import type { IpAddress } from './names.ts';
+
+/** All parts at one moment. `Version.Index` values of Swarm objects come from one raft log, so they can be ordered against each other. */
+export interface Snapshot {
+  /** The highest `Version.Index` among the parts. */
+  readonly versionIndex: number;
+  /** When the last part was read, in milliseconds since the epoch. */
+  readonly observedAtMs: number;
+  readonly services: readonly Service[];
+  readonly tasks: readonly Task[];
+  readonly nodes: readonly Node[];
+  readonly networks: readonly Network[];
+  readonly secrets: readonly Secret[];
+}
+
+export interface Service {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  /** RFC 3339, as the Engine prints it; compares as text within one Swarm. */
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  /** Service labels (`deploy.labels` in a stack file). */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Labels on the tasks' containers (`labels` in a stack file). */
+  readonly containerLabels: Readonly<Record<string, string>>;
+  readonly mode: ServiceMode;
+  /** Ids of the networks in the task template, in its order. */
+  readonly networkIds: readonly string[];
+  readonly endpointMode: 'vip' | 'dnsrr';
+  readonly virtualIps: readonly VirtualIp[];
+  /** Ports of the endpoint; `publishedPort` is set once Swarm has chosen one. */
+  readonly ports: readonly PublishedPort[];
+  readonly updateState: UpdateState;
+}
+
+export type ServiceMode =
+  | { readonly kind: 'replicated'; readonly replicas: number }
+  | { readonly kind: 'global' }
+  | { readonly kind: 'job' };
+
+export type UpdateState =
+  | 'none'
+  | 'updating'
+  | 'paused'
+  | 'completed'
+  | 'rollback_started'
+  | 'rollback_paused'
+  | 'rollback_completed';
+
+export interface VirtualIp {
+  readonly networkId: string;
+  readonly address: IpAddress;
+}
+
+export interface PublishedPort {
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  readonly mode: 'ingress' | 'host';
+  readonly targetPort: number;
+  readonly publishedPort: number | undefined;
+}
+
+export interface Task {
+  readonly id: string;
+  readonly serviceId: string;
+  readonly nodeId: string | undefined;
+  readonly version: number;
+  readonly state: TaskState;
+  readonly desiredState: TaskState;
+  readonly attachments: readonly NetworkAttachment[];
+  /** Host-mode ports of this task, from its `PortStatus`. */
+  readonly hostPorts: readonly PublishedPort[];
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}
+
+/** `moby/swarmkit:design/task_model.md`, in order of progress. */
+export type TaskState =
+  | 'new'
+  | 'allocated'
+  | 'pending'
+  | 'assigned'
+  | 'accepted'
+  | 'preparing'
+  | 'ready'
+  | 'starting'
+  | 'running'
+  | 'complete'
+  | 'shutdown'
+  | 'failed'
+  | 'rejected'
+  | 'remove'
+  | 'orphaned';
+
+export interface NetworkAttachment {
+  readonly networkId: string;
+  readonly addresses: readonly IpAddress[];
+}
+
+export interface Node {
+  readonly id: string;
+  readonly hostname: string;
+  readonly version: number;
+  readonly role: 'manager' | 'worker';
+  readonly availability: 'active' | 'pause' | 'drain';
+  readonly state: 'unknown' | 'down' | 'ready' | 'disconnected';
+  readonly address: IpAddress | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface Network {
+  readonly id: string;
+  readonly name: string;
+  readonly driver: string;
+  readonly scope: string;
+  readonly ingress: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Names and labels only: core never sees a secret's bytes. */
+export interface Secret {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly labels: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,40 @@
+/** Waiting times between attempts: exponential with full jitter, back to the start only after a healthy spell. */
+import type { Clock } from './clock.ts';
+
+export interface BackoffOptions {
+  readonly firstMs: number;
+  readonly maxMs: number;
+  /** An attempt that lived at least this long resets the delay. */
+  readonly healthyAfterMs: number;
+  /** 0 <= random() < 1. */
+  readonly random: () => number;
+}
+
+export const DEFAULT_BACKOFF: BackoffOptions = { firstMs: 100, maxMs: 10_000, healthyAfterMs: 10_000, random: Math.random };
+
+export interface Backoff {
+  /** Call when an attempt begins. */
+  begin(): void;
+  /** Waits before the next attempt; returns how long it waited, in ms. */
+  wait(signal: AbortSignal): Promise<number>;
+}
+
+export function createBackoff(clock: Clock, options: BackoffOptions = DEFAULT_BACKOFF): Backoff {
+  let failures = 0;
+  let begunAt = clock.now();
+  return {
+    begin() {
+      begunAt = clock.now();
+    },
+    async wait(signal) {
+      if (clock.now() - begunAt >= options.healthyAfterMs) {
+        failures = 0;
+      }
+      const ceiling = Math.min(options.maxMs, options.firstMs * 2 ** Math.min(failures, 30));
+      failures += 1;
+      const delay = ceiling / 2 + (ceiling / 2) * options.random();
+      await clock.sleep(delay, signal);
+      return delay;
+    },
+  };
+}
