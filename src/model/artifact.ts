@@ -47,7 +47,9 @@ export function manifestDigest(entries: readonly ManifestEntry[]): string {
   const hash = createHash('sha256');
   hash.update(`interlock.artifact.1\n${entries.length}\n`);
   for (const entry of entries) {
-    hash.update(`${Buffer.byteLength(entry.path)}:${entry.path}:${entry.mode.toString(8)}:${entry.sizeBytes}:${entry.blob}\n`);
+    hash.update(
+      `${Buffer.byteLength(entry.path)}:${entry.path}:${entry.mode.toString(8)}:${entry.sizeBytes}:${entry.blob}\n`,
+    );
   }
   return hash.digest('hex');
 }

@@ -61,9 +61,7 @@ export type Balance =
   | { readonly kind: 'cookie'; readonly cookie: CookieName }
   | { readonly kind: 'client-address' };
 
-export type UpstreamTls =
-  | { readonly kind: 'off' }
-  | { readonly kind: 'on'; readonly verify: UpstreamVerify };
+export type UpstreamTls = { readonly kind: 'off' } | { readonly kind: 'on'; readonly verify: UpstreamVerify };
 
 export type UpstreamVerify =
   | { readonly kind: 'none' }

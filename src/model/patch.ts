@@ -1,5 +1,12 @@
 /** The difference between two models of one cluster, entry by entry. `applyPatch(a, diffModels(a, b))` equals `b`. */
-import { type ClusterHeader, type ClusterModel, compareText, type HostEntry, type Pool, type PoolId } from './cluster.ts';
+import {
+  type ClusterHeader,
+  type ClusterModel,
+  compareText,
+  type HostEntry,
+  type Pool,
+  type PoolId,
+} from './cluster.ts';
 import type { Hostname } from './names.ts';
 import { canonicalJson } from './revision.ts';
 
@@ -34,7 +41,9 @@ export function applyPatch(base: ClusterModel, patch: ModelPatch): ClusterModel 
 
 export function isEmptyPatch(patch: ModelPatch): boolean {
   const { header, upsertHosts, removeHosts, upsertPools, removePools } = patch;
-  return header === undefined && upsertHosts.length + removeHosts.length + upsertPools.length + removePools.length === 0;
+  return (
+    header === undefined && upsertHosts.length + removeHosts.length + upsertPools.length + removePools.length === 0
+  );
 }
 
 function diffEntries<Entry extends object, Key extends string>(

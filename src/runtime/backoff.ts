@@ -10,7 +10,12 @@ export interface BackoffOptions {
   readonly random: () => number;
 }
 
-export const DEFAULT_BACKOFF: BackoffOptions = { firstMs: 100, maxMs: 10_000, healthyAfterMs: 10_000, random: Math.random };
+export const DEFAULT_BACKOFF: BackoffOptions = {
+  firstMs: 100,
+  maxMs: 10_000,
+  healthyAfterMs: 10_000,
+  random: Math.random,
+};
 
 export interface Backoff {
   /** Call when an attempt begins. */

@@ -11,17 +11,29 @@ export const ERRORS = {
   'ENGINE.NAME_TAKEN': { class: 'conflict', todo: 'Rename or remove the object that has this name.' },
   'ENGINE.NOT_FOUND': { class: 'conflict', todo: 'None: the object is gone; core reads and plans again.' },
   'ENGINE.IN_USE': { class: 'conflict', todo: 'None: the object is still referred to; core tries again later.' },
-  'ENGINE.REFUSED': { class: 'permanent', todo: 'Read the engine\'s words; a value in config.toml or a label is not acceptable to it.' },
-  'ENGINE.BROKEN_ANSWER': { class: 'retryable', todo: 'Report it with the engine\'s version: its answer does not have the documented shape.' },
+  'ENGINE.REFUSED': {
+    class: 'permanent',
+    todo: "Read the engine's words; a value in config.toml or a label is not acceptable to it.",
+  },
+  'ENGINE.BROKEN_ANSWER': {
+    class: 'retryable',
+    todo: "Report it with the engine's version: its answer does not have the documented shape.",
+  },
   'SETTINGS.INVALID': { class: 'permanent', todo: 'Correct the keys that the message names, then start again.' },
-  'SETTINGS.UNREADABLE': { class: 'permanent', todo: 'Check that the file given with -c exists in the container and is readable.' },
-  'WIRE.UNREACHABLE': { class: 'retryable', todo: 'Check that core runs and that this task is on core\'s control network.' },
-  'WIRE.REFUSED': { class: 'permanent', todo: 'Read core\'s words in the message.' },
+  'SETTINGS.UNREADABLE': {
+    class: 'permanent',
+    todo: 'Check that the file given with -c exists in the container and is readable.',
+  },
+  'WIRE.UNREACHABLE': {
+    class: 'retryable',
+    todo: "Check that core runs and that this task is on core's control network.",
+  },
+  'WIRE.REFUSED': { class: 'permanent', todo: "Read core's words in the message." },
   'WIRE.MALFORMED': { class: 'permanent', todo: 'Use the same version of core and extension, or report it.' },
   'AGENT.CONFIG_MISSING': { class: 'permanent', todo: 'Mount the configuration at ProxyConfigPath.' },
-  'AGENT.NGINX_EXITED': { class: 'permanent', todo: 'Read NGINX\'s own words above; Swarm restarts the task.' },
+  'AGENT.NGINX_EXITED': { class: 'permanent', todo: "Read NGINX's own words above; Swarm restarts the task." },
   'AGENT.NGINX_TOO_OLD': { class: 'permanent', todo: 'Use NGINX 1.28 or newer.' },
-  'RENDER.CHECK_FAILED': { class: 'permanent', todo: 'Read NGINX\'s words; the last good configuration keeps serving.' },
+  'RENDER.CHECK_FAILED': { class: 'permanent', todo: "Read NGINX's words; the last good configuration keeps serving." },
 } as const satisfies Record<string, { class: ErrorClass; todo: string }>;
 
 export type ErrorCode = keyof typeof ERRORS;

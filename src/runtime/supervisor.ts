@@ -11,7 +11,11 @@ export interface Component {
  * Resolves when `signal` aborts and all components have ended; rejects with the first error (others as its `errors`).
  * Components are told to stop backwards: the last one of the list first.
  */
-export async function runComponents(components: readonly Component[], signal: AbortSignal, logger: Logger): Promise<void> {
+export async function runComponents(
+  components: readonly Component[],
+  signal: AbortSignal,
+  logger: Logger,
+): Promise<void> {
   const failures: Error[] = [];
   const stop = new AbortController();
   const scopes = components.map(() => new AbortController());

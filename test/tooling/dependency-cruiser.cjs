@@ -1,13 +1,13 @@
 // Reads the import table of architecture.json: one rule per room, plus "no cycles".
 const { rooms } = require('./architecture.json');
 
-const escape = (text) => text.replace(/[/\\^$.*+?()[\]{}|-]/g, '\\$&');
+const literal = (text) => text.replace(/[/\\^$.*+?()[\]{}|-]/g, '\\$&');
 
 function rulesFor([room, table]) {
-  const allowedOurs = [room, ...table.ours].map((name) => `^src/${escape(name)}(/|\\.ts$)`);
-  const allowedExternal = table.external.map((name) => `node_modules/(@types/)?${escape(name)}(/|$)`);
-  const from = { path: `^src/${escape(room)}/` };
-  const typeOnly = (table.oursTypeOnly ?? []).map((name) => `^src/${escape(name)}/`);
+  const allowedOurs = [room, ...table.ours].map((name) => `^src/${literal(name)}(/|\\.ts$)`);
+  const allowedExternal = table.external.map((name) => `node_modules/(@types/)?${literal(name)}(/|$)`);
+  const from = { path: `^src/${literal(room)}/` };
+  const typeOnly = (table.oursTypeOnly ?? []).map((name) => `^src/${literal(name)}/`);
   const rules = [
     {
       name: `${room}-imports-its-table`,

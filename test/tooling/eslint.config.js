@@ -2,7 +2,7 @@ import tseslint from 'typescript-eslint';
 
 /** Typed lint: promises, exhaustive unions, no `any`. Format and quick lint are Biome's. */
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', '**/.interlock/**'] },
+  { ignores: ['**/*.cjs', '**/dist/**', '**/node_modules/**', '**/.interlock/**'] },
   ...tseslint.configs.strictTypeChecked,
   {
     files: ['**/*.ts'],

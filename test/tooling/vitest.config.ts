@@ -19,5 +19,8 @@ export default defineConfig({
 });
 
 function project(kind: string, options: Record<string, unknown>) {
-  return { root, test: { name: kind, include: [`test/${kind}/**/*.test.ts`], environment: 'node' as const, ...options } };
+  return {
+    root,
+    test: { name: kind, include: [`test/${kind}/**/*.test.ts`], environment: 'node' as const, ...options },
+  };
 }

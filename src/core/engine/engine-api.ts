@@ -83,6 +83,11 @@ export interface NewConfig {
 
 export type EngineEvent =
   | { readonly kind: 'connected' }
-  | { readonly kind: EngineEventKind; readonly action: string; readonly id: string; readonly attributes: Readonly<Record<string, string>> };
+  | {
+      readonly kind: EngineEventKind;
+      readonly action: string;
+      readonly id: string;
+      readonly attributes: Readonly<Record<string, string>>;
+    };
 
 export type EngineEventKind = 'service' | 'node' | 'network' | 'config' | 'secret';
