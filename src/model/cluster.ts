@@ -19,6 +19,8 @@ export interface ClusterHeader {
   /** The name of the `[Extensions.<name>]` table. */
   readonly extension: string;
   readonly listen: ListenPorts;
+  /** Where the proxy reads its main file: `ProxyConfigPath`, e.g. `/etc/nginx/nginx.conf`. */
+  readonly configPath: string;
   /** The ports people use from outside; they fill `X-Forwarded-Port` and the targets of https redirects. `undefined`: not published. */
   readonly published: { readonly http: Port | undefined; readonly tls: Port | undefined };
   /** The extension's `Config` table as canonical JSON, passed as it is: its keys belong to the extension. */
