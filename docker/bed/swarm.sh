@@ -1,0 +1,436 @@
+#!/usr/bin/env bash
+# Swarms of real engines on one machine: each node is a dockerd in namespaces of its own.
+#
+#   swarm.sh up --name NAME [--nodes N] [--managers M] [--engine forky|trixie|host] [--fast-heartbeat]
+#               [--no-host-link] [--swarm-init-args "ARGS"]
+#   swarm.sh down --name NAME | --all        ends it and leaves nothing, whatever state it is in
+#   swarm.sh status                          one line for each cluster
+#   swarm.sh env [--json] NAME               sockets, addresses, network namespaces
+#   swarm.sh load NAME IMAGE.tar...          into every running node
+#   swarm.sh node-kill NAME I                power loss: no packet and no process survives
+#   swarm.sh node-crash NAME I               only dockerd dies
+#   swarm.sh node-start NAME I               after either
+#   swarm.sh link NAME I up|down             the node's cable
+#   swarm.sh exec NAME I COMMAND...          with the node's files, network and processes
+#   swarm.sh net-exec NAME I COMMAND...      with the machine's files and the node's network
+#
+# The nodes of a cluster reach each other over a bridge in a network namespace of its own, and the machine reaches them over one
+# veth (not with --no-host-link). They have no default route: an image pull then fails at once and the local image is used.
+# The machine's own bridges and iptables are never touched.
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+RUN=/run/interlock-bed # what only lives until the next boot: subnets taken, processes started
+NET_LOCK=/run/lock/interlock-bed-subnets.lock
+
+usage() { sed -n '2,/^# The nodes/{/^# The nodes/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; exit 2; }
+
+# --- one cluster -------------------------------------------------------------------------------------------------------------
+
+# use NAME: sets the names that everything of this cluster goes by.
+use() {
+  [[ ${1:-} =~ ^[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?$ ]] ||
+    die "'${1:-}' is no name for a cluster" "up to 31 of a-z, 0-9 and '-' (swarm.sh status lists them)"
+  NAME=$1
+  ID=il$(key_of "$STATE" "$NAME" | cut -c1-7) # short: it starts the names of links, which may have 15 characters
+  DIR=$STATE/swarm/$NAME
+  LAN=$ID-lan
+  local socket=$DIR/n99/docker.sock
+  [ ${#socket} -le 107 ] || die "the path of a socket would be too long ($socket)" "set INTERLOCK_STATE to a shorter folder"
+}
+locked() { with_lock "$STATE/locks/swarm-$NAME.lock" "$@"; }
+netns_of() { printf '%s-n%s\n' "$ID" "$1"; }
+mark_of() { printf 'interlock-bed=%s:n%s\n' "$ID" "$1"; }
+address_of() { printf '%s.%s\n' "$SUBNET" $((10 + $1)); }
+# The unshare process of a node; its only child is the node's pid 1.
+node_pid() { recorded_pid "$RUN/$ID/n$1.pid" "$(mark_of "$1")"; }
+children_of() { cat "/proc/$1/task/"*/children 2>/dev/null || true; }
+init_pid() {
+  local pid child
+  pid=$(node_pid "$1") || return 1
+  child=$(children_of "$pid")
+  [ -n "${child// /}" ] && printf '%s\n' "${child// /}"
+}
+dockerd_pid() {
+  local init pid
+  init=$(init_pid "$1") || return 1
+  for pid in $(children_of "$init"); do
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != dockerd ] || { printf '%s\n' "$pid"; return 0; }
+  done
+  return 1
+}
+
+# load_cluster: what `up` recorded: NODES MANAGERS ENGINE ROOTFS SUBNET HOST_LINK READY
+load_cluster() {
+  [ -s "$DIR/cluster" ] || die "there is no cluster '$NAME'" "swarm.sh up --name $NAME"
+  # shellcheck disable=SC1091
+  source "$DIR/cluster"
+}
+check_node() {
+  [[ ${1:-} =~ ^[0-9]+$ ]] && [ "$1" -ge 1 ] && [ "$1" -le "$NODES" ] || die "'$NAME' has no node '${1:-}'" "1 to $NODES"
+}
+
+# --- network -----------------------------------------------------------------------------------------------------------------
+
+# take_subnet: finds a free 10.99.X and records it for this cluster. Under NET_LOCK.
+take_subnet() {
+  local x taken
+  mkdir -p "$RUN/$ID"
+  taken=$(cat "$RUN"/*/subnet 2>/dev/null || true; ip -4 route show table all; ip -4 -o addr)
+  for x in $(seq 10 250); do
+    if ! grep -qE "(^|[^0-9])10\.99\.$x([^0-9]|$)" <<<"$taken"; then
+      printf '%s\n' "$STATE" >"$RUN/$ID/state"
+      printf '%s\n' "$NAME" >"$RUN/$ID/name"
+      printf '10.99.%s\n' "$x" >"$RUN/$ID/subnet"
+      return
+    fi
+  done
+  die "no subnet 10.99.x.0/24 is free" "swarm.sh down --all"
+}
+
+lan_up() {
+  ip netns add "$LAN"
+  ip -n "$LAN" link set lo up
+  # In its own namespace: in the machine's, another engine's br_netfilter and FORWARD policy would drop bridged frames.
+  ip -n "$LAN" link add br0 type bridge
+  ip -n "$LAN" link set br0 up
+  [ "$HOST_LINK" = yes ] || return 0
+  ip link add "$ID-h" type veth peer name host netns "$LAN"
+  ip -n "$LAN" link set host master br0 up
+  ip addr add "$SUBNET.1/24" dev "$ID-h"
+  ip link set "$ID-h" up
+}
+
+# The MAC follows from the address, so that neighbours' ARP entries stay true over a power loss.
+node_net_up() {
+  local i=$1 ns
+  ns=$(netns_of "$i")
+  node_net_down "$i"
+  ip netns add "$ns"
+  ip -n "$ns" link set lo up
+  ip link add eth0 netns "$ns" address "$(printf '02:42:0a:63:%02x:%02x' "${SUBNET##*.}" $((10 + i)))" \
+    type veth peer name "n$i" netns "$LAN"
+  ip -n "$LAN" link set "n$i" master br0 up
+  ip -n "$ns" addr add "$(address_of "$i")/24" dev eth0
+  ip -n "$ns" link set eth0 up
+}
+node_net_down() {
+  ip -n "$LAN" link del "n$1" 2>/dev/null || true
+  ip netns del "$(netns_of "$1")" 2>/dev/null || true
+}
+
+# --- nodes -------------------------------------------------------------------------------------------------------------------
+
+launch_node() {
+  local i=$1 dir=$DIR/n$1
+  mkdir -p "$dir"/{data,etc-docker,mnt}
+  chmod 755 "$DIR" "$dir"
+  rm -f "$dir/docker.sock"
+  # The process records itself before it becomes the node: there is no moment in which nobody knows it.
+  # shellcheck disable=SC2016
+  setsid bash -c '
+    stat=$(</proc/$$/stat); stat=${stat##*) }; set -- "$@"; fields=($stat)
+    echo "$$ ${fields[19]}" >"$1.tmp" && mv "$1.tmp" "$1" || exit 1
+    ns=$2; shift 2
+    exec nsenter --net="/run/netns/$ns" unshare --mount --uts --ipc --pid --fork --kill-child --mount-proc bash -c "$@"' \
+    _ "$RUN/$ID/n$i.pid" "$(netns_of "$i")" \
+    "$(<"$BED_DIR/node.sh")" "$(mark_of "$i")" "n$i" "$dir" "$ROOTFS" "/$ID/n$i" \
+    </dev/null >>"$dir/dockerd.log" 2>&1 9>&- &
+}
+
+# wait_node I: until its engine answers.
+wait_node() {
+  local i=$1 socket=$DIR/n$1/docker.sock until=$((SECONDS + 60))
+  while [ $SECONDS -lt $until ]; do
+    if [ -S "$socket" ] && in_node "$i" docker version >/dev/null 2>&1; then
+      # The invoking user may use an engine that the same user may end.
+      [ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID:$SUDO_GID" "$socket"
+      return 0
+    fi
+    sleep 0.05
+  done
+  tail -15 "$DIR/n$i/dockerd.log" >&2
+  die "the engine of node $i of '$NAME' does not answer" "its log: $DIR/n$i/dockerd.log"
+}
+
+in_node() {
+  local init
+  init=$(init_pid "$1") || { say "node $1 of '$NAME' is not running"; return 1; }
+  shift
+  nsenter -t "$init" -m -n -u -i -p -- "$@" 9>&-
+}
+
+# end_node I: SIGKILL for everything of the node. pid 1 is gone only after every process of its namespace is.
+end_node() {
+  local i=$1 pid init
+  if pid=$(node_pid "$i"); then
+    init=$(init_pid "$i") || init=
+    # shellcheck disable=SC2086
+    kill -9 $init "$pid" 2>/dev/null || true
+    local until=$((SECONDS + 20))
+    while [ -e "/proc/$pid" ] || { [ -n "$init" ] && [ -e "/proc/$init" ]; }; do
+      [ $SECONDS -lt $until ] || die "node $i of '$NAME' does not die (pid $pid)" "look at /proc/$pid/stack"
+      sleep 0.02
+    done
+  fi
+  rm -f "$RUN/$ID/n$i.pid"
+}
+
+# drop_cgroups PATH: removes the empty groups below every hierarchy's PATH.
+drop_cgroups() {
+  local group tries
+  for tries in $(seq 100); do
+    for group in /sys/fs/cgroup"$1" /sys/fs/cgroup/*"$1"; do
+      [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done
+    compgen -G "/sys/fs/cgroup/*$1" >/dev/null || [ -d "/sys/fs/cgroup$1" ] || return 0
+    sleep 0.05
+  done
+  say "control groups $1 are still in use"
+}
+
+# --- commands ----------------------------------------------------------------------------------------------------------------
+
+up() {
+  NODES=1 MANAGERS=1 ENGINE=forky HOST_LINK=yes INIT_ARGS=
+  local name=
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --name) name=${2:-}; shift ;;
+      --nodes) NODES=${2:-}; shift ;;
+      --managers) MANAGERS=${2:-}; shift ;;
+      --engine) ENGINE=${2:-}; shift ;;
+      --swarm-init-args) INIT_ARGS="$INIT_ARGS ${2:-}"; shift ;;
+      --fast-heartbeat) INIT_ARGS="$INIT_ARGS --dispatcher-heartbeat 1s" ;;
+      --no-host-link) HOST_LINK=no ;;
+      *) die "up does not know '$1'" "swarm.sh without arguments lists what there is" ;;
+    esac
+    shift
+  done
+  use "$name"
+  [[ $NODES =~ ^[0-9]+$ ]] && [ "$NODES" -ge 1 ] && [ "$NODES" -le 99 ] || die "--nodes '$NODES'" "1 to 99"
+  [[ $MANAGERS =~ ^[0-9]+$ ]] && [ "$MANAGERS" -ge 1 ] && [ "$MANAGERS" -le "$NODES" ] || die "--managers '$MANAGERS'" "1 to $NODES"
+  locked up_locked
+}
+
+up_locked() {
+  local i t0 dockerd
+  if [ -e "$DIR" ]; then
+    # shellcheck disable=SC1091
+    [ ! -s "$DIR/cluster" ] || source "$DIR/cluster"
+    for i in $(seq "$NODES"); do
+      [ "${READY:-no}" = yes ] && dockerd_pid "$i" >/dev/null ||
+        die "'$NAME' is there, but not whole" "swarm.sh node-start $NAME I, or swarm.sh down --name $NAME"
+    done
+    say "'$NAME' is up already"
+    return
+  fi
+  have ip || apt_install iproute2
+  case $ENGINE in
+    forky | trixie) ROOTFS=$("$BED_DIR/debian.sh" engine "$ENGINE") ;;
+    host) dockerd=$("$BED_DIR/debian.sh" host-engine); ROOTFS=/; say "engine: $dockerd" ;;
+    *) die "--engine '$ENGINE'" "forky, trixie or host" ;;
+  esac
+  t0=$(date +%s%N)
+  # In the engines' own root there are no modules to load; most kernels have these ready or built in.
+  ! have modprobe || modprobe -qa overlay bridge br_netfilter veth vxlan ip_vs xt_conntrack iptable_nat iptable_filter 2>/dev/null || true
+  with_lock $NET_LOCK take_subnet
+  SUBNET=$(<"$RUN/$ID/subnet")
+  mkdir -p "$DIR"
+  save_cluster no
+  lan_up
+  for i in $(seq "$NODES"); do node_net_up "$i"; launch_node "$i"; done
+  for i in $(seq "$NODES"); do wait_node "$i"; done
+  make_swarm
+  save_cluster yes
+  say "'$NAME' is up after $((($(date +%s%N) - t0) / 1000000)) ms: $NODES node(s) at $(address_of 1)..., engine $ENGINE, managers: $MANAGERS"
+}
+
+save_cluster() {
+  printf '%s=%q\n' NODES "$NODES" MANAGERS "$MANAGERS" ENGINE "$ENGINE" ROOTFS "$ROOTFS" SUBNET "$SUBNET" \
+    HOST_LINK "$HOST_LINK" READY "$1" >"$DIR/cluster.tmp"
+  mv "$DIR/cluster.tmp" "$DIR/cluster"
+}
+
+make_swarm() {
+  local i first token pids=() pid
+  first=$(address_of 1)
+  # The engine's own command: it knows every option of its version.
+  # shellcheck disable=SC2086
+  in_node 1 docker swarm init --advertise-addr "$first" --listen-addr "$first:2377" $INIT_ARGS >/dev/null ||
+    die "docker swarm init on node 1 of '$NAME'" "its log: $DIR/n1/dockerd.log"
+  if [ "$MANAGERS" -gt 1 ]; then
+    token=$(in_node 1 docker swarm join-token -q manager)
+    for i in $(seq 2 "$MANAGERS"); do join "$i" "$token"; done
+  fi
+  token=$(in_node 1 docker swarm join-token -q worker)
+  for i in $(seq $((MANAGERS + 1)) "$NODES"); do join "$i" "$token" & pids+=($!); done
+  for pid in "${pids[@]}"; do wait "$pid"; done
+  local until=$((SECONDS + 30))
+  while [ "$(in_node 1 docker node ls --format '{{.Status}}' | grep -c Ready)" != "$NODES" ]; do
+    [ $SECONDS -lt $until ] || die "the nodes of '$NAME' did not all become Ready" "their logs: $DIR/n*/dockerd.log"
+    sleep 0.05
+  done
+}
+join() {
+  local address
+  address=$(address_of "$1")
+  in_node "$1" docker swarm join --advertise-addr "$address" --listen-addr "$address:2377" --token "$2" "$(address_of 1):2377" >/dev/null ||
+    die "node $1 of '$NAME' did not join" "its log: $DIR/n$1/dockerd.log"
+}
+
+down() {
+  case ${1:-} in
+    --name) use "${2:-}"; locked down_locked ;;
+    --all) local name; for name in $(names); do use "$name"; locked down_locked; done ;;
+    *) usage ;;
+  esac
+}
+# names: of every cluster of this state folder, also of those of which only the folder or only the running part is left.
+names() {
+  local run
+  {
+    ls "$STATE/swarm" 2>/dev/null || true
+    for run in "$RUN"/*/; do
+      [ "$(cat "$run/state" 2>/dev/null)" != "$STATE" ] || cat "$run/name"
+    done
+  } | sort -u
+}
+# Needs no record but the name: everything of a cluster carries its id.
+down_locked() {
+  local file ns pids=() pid i
+  for file in "$RUN/$ID"/n*.pid; do
+    [ -e "$file" ] || continue
+    i=$(basename "$file" .pid)
+    end_node "${i#n}" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid"; done
+  for ns in $(ip netns list 2>/dev/null | sed -n "s/^\($ID-[a-z0-9]*\).*/\1/p"); do ip netns del "$ns"; done
+  ip link del "$ID-h" 2>/dev/null || true
+  drop_cgroups "/$ID"
+  rm -rf --one-file-system "$DIR" "${RUN:?}/$ID"
+  rmdir "$RUN" "$STATE/swarm" 2>/dev/null || true
+  say "'$NAME' is down"
+}
+
+node_start() {
+  local i=$1 init
+  if init=$(init_pid "$i"); then
+    if dockerd_pid "$i" >/dev/null; then say "node $i of '$NAME' runs"; return; fi
+    kill -USR1 "$init"
+  else
+    node_net_up "$i"
+    launch_node "$i"
+  fi
+  wait_node "$i"
+}
+node_kill() {
+  # First the cable: a machine without power sends no FIN and no RST.
+  ip -n "$LAN" link set "n$1" down 2>/dev/null || true
+  end_node "$1"
+  node_net_down "$1"
+  drop_cgroups "/$ID/n$1"
+}
+node_crash() {
+  local pid
+  pid=$(dockerd_pid "$1") || die "node $1 of '$NAME' has no running dockerd" "swarm.sh node-start $NAME $1"
+  kill -9 "$pid"
+  while [ -e "/proc/$pid" ]; do sleep 0.02; done
+}
+link() {
+  case ${2:-} in up | down) ;; *) die "a link goes up or down, not '${2:-}'" ;; esac
+  ip -n "$LAN" link set "n$1" "$2" || die "node $1 of '$NAME' has no link" "swarm.sh node-start $NAME $1"
+}
+
+load() {
+  local i tar pids=() pid
+  [ $# -gt 0 ] || die "load needs image files" "swarm.sh load $NAME IMAGE.tar..."
+  for tar in "$@"; do [ -r "$tar" ] || die "there is no image file $tar"; done
+  for i in $(seq "$NODES"); do
+    init_pid "$i" >/dev/null || continue
+    load_node "$i" "$@" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid"; done
+}
+load_node() {
+  local i=$1 tar
+  shift
+  for tar in "$@"; do in_node "$i" docker load -q <"$tar" >/dev/null || die "docker load of $tar on node $i of '$NAME'"; done
+}
+
+node_state() {
+  if dockerd_pid "$1" >/dev/null; then echo running; elif init_pid "$1" >/dev/null; then echo crashed; else echo off; fi
+}
+print_env() {
+  local i
+  printf '%s=%q\n' BED_NAME "$NAME" BED_ENGINE "$ENGINE" BED_NODES "$NODES" BED_SUBNET "$SUBNET.0/24"
+  [ "$HOST_LINK" = no ] || printf '%s=%q\n' BED_HOST_ADDRESS "$SUBNET.1"
+  printf 'DOCKER_HOST=%q\n' "unix://$DIR/n1/docker.sock"
+  for i in $(seq "$NODES"); do
+    printf '%s=%q\n' "BED_N${i}_ADDRESS" "$(address_of "$i")" "BED_N${i}_SOCKET" "$DIR/n$i/docker.sock" \
+      "BED_N${i}_NETNS" "/run/netns/$(netns_of "$i")" "BED_N${i}_LOG" "$DIR/n$i/dockerd.log" "BED_N${i}_STATE" "$(node_state "$i")"
+  done
+}
+json_string() { local s=${1//\\/\\\\}; printf '"%s"' "${s//\"/\\\"}"; }
+print_json() {
+  local i host=null
+  [ "$HOST_LINK" = no ] || host=$(json_string "$SUBNET.1")
+  printf '{"name":%s,"engine":%s,"managers":%s,"subnet":%s,"hostAddress":%s,"nodes":[' \
+    "$(json_string "$NAME")" "$(json_string "$ENGINE")" "$MANAGERS" "$(json_string "$SUBNET.0/24")" "$host"
+  for i in $(seq "$NODES"); do
+    [ "$i" = 1 ] || printf ','
+    printf '{"index":%s,"address":%s,"dockerSocket":%s,"netns":%s,"log":%s,"state":%s}' "$i" "$(json_string "$(address_of "$i")")" \
+      "$(json_string "$DIR/n$i/docker.sock")" "$(json_string "/run/netns/$(netns_of "$i")")" \
+      "$(json_string "$DIR/n$i/dockerd.log")" "$(json_string "$(node_state "$i")")"
+  done
+  printf ']}\n'
+}
+
+status() {
+  local name i line
+  for name in $(names); do
+    use "$name"
+    [ -s "$DIR/cluster" ] || { printf '%s\tin pieces: swarm.sh down --name %s\n' "$name" "$name"; continue; }
+    load_cluster
+    line=
+    for i in $(seq "$NODES"); do line="$line n$i=$(node_state "$i")"; done
+    printf '%s\t%s\t%s.0/24\t%s\n' "$name" "$ENGINE" "$SUBNET" "${line# }"
+  done
+}
+
+# on_node COMMAND NAME I ARGS...
+on_node() {
+  local command=$1
+  use "${2:-}"
+  load_cluster
+  check_node "${3:-}"
+  shift 2
+  "$command" "$@"
+}
+net_exec() {
+  local i=$1
+  shift
+  exec nsenter --net="/run/netns/$(netns_of "$i")" -- "$@"
+}
+
+[ $# -gt 0 ] || usage
+need_root "${BASH_SOURCE[0]}" "$@"
+command=$1
+shift
+case $command in
+  up | down | status) "$command" "$@" ;;
+  load) use "${1:-}"; load_cluster; shift; load "$@" ;;
+  env)
+    printer=print_env
+    [ "${1:-}" != --json ] || { printer=print_json; shift; }
+    use "${1:-}"; load_cluster; $printer ;;
+  node-start) on_node node_start "$@" ;;
+  node-kill) on_node node_kill "$@" ;;
+  node-crash) on_node node_crash "$@" ;;
+  link) on_node link "$@" ;;
+  exec) on_node in_node "$@" ;;
+  net-exec) on_node net_exec "$@" ;;
+  *) usage ;;
+esac
