@@ -116,3 +116,127 @@ recorded_pid() {
   tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF -- "$2" || return 1
   printf '%s\n' "$pid"
 }
+
+# --- engines: a dockerd in namespaces of its own, known by PIDFILE and MARK -------------------------------------------------------
+
+RUN=/run/interlock-bed # what lives only until the next boot: subnets taken, processes started
+
+# id_of NAME: short, because it starts the names of links, which may have 15 characters; different in every checkout.
+id_of() { printf 'il%.7s\n' "$(key_of "$STATE" "$1")"; }
+
+# A unix socket's path may have 107 characters.
+check_socket() {
+  [ ${#1} -le 107 ] || die "the path of a socket would be too long ($1)" "set INTERLOCK_STATE to a shorter folder"
+}
+
+# take_subnet 10.NN: finds a free 10.NN.X.0/24 on this machine and records it for $ID in $RUN/$ID.
+take_subnet() { with_lock /run/lock/interlock-bed-subnets.lock take_subnet_locked "$1"; }
+take_subnet_locked() {
+  local x net taken
+  mkdir -p "$RUN/$ID"
+  taken=$(cat "$RUN"/*/subnet 2>/dev/null || true; ip -4 route show table all; ip -4 -o addr)
+  for x in $(seq 10 250); do
+    net=$1.$x
+    if ! grep -qE "(^|[^0-9])${net//./\\.}([^0-9]|$)" <<<"$taken"; then
+      printf '%s\n' "$STATE" >"$RUN/$ID/state"
+      printf '%s\n' "$NAME" >"$RUN/$ID/name"
+      printf '%s\n' "$net" >"$RUN/$ID/subnet"
+      return
+    fi
+  done
+  die "no subnet $1.x.0/24 is free" "swarm.sh down --all, also in other checkouts"
+}
+
+# launch_engine PIDFILE MARK NETNS|"" HOSTNAME STATE ROOTFS CGROUP DOCKERD_ARGS...: see node.sh. Does not wait.
+launch_engine() {
+  local pidfile=$1 mark=$2 netns=$3
+  shift 3
+  mkdir -p "$2"/{data,etc-docker,mnt} "$(dirname "$pidfile")"
+  chmod 755 "$2"
+  rm -f "$2/docker.sock"
+  local enter=(env)
+  [ -z "$netns" ] || enter=(nsenter --net="/run/netns/$netns")
+  # The process records itself before it becomes the engine: there is no moment in which nobody knows it.
+  # shellcheck disable=SC2016
+  setsid bash -c '
+    stat=$(</proc/$$/stat)
+    fields=(${stat##*) })
+    echo "$$ ${fields[19]}" >"$1.tmp" && mv "$1.tmp" "$1" || exit 1
+    shift
+    exec "$@"' \
+    _ "$pidfile" "${enter[@]}" unshare --mount --uts --ipc --pid --fork --kill-child --mount-proc \
+    bash -c "$(<"$BED_DIR/node.sh")" "$mark" "$@" </dev/null >>"$2/dockerd.log" 2>&1 9>&- &
+}
+
+children_of() { cat "/proc/$1/task/"*/children 2>/dev/null || true; }
+# engine_init PIDFILE MARK: the engine's pid 1, the only child of the recorded process.
+engine_init() {
+  local pid child
+  pid=$(recorded_pid "$@") || return 1
+  child=$(children_of "$pid")
+  child=${child// /}
+  [ -n "$child" ] && printf '%s\n' "$child"
+}
+# engine_dockerd PIDFILE MARK
+engine_dockerd() {
+  local init pid comm
+  init=$(engine_init "$@") || return 1
+  for pid in $(children_of "$init"); do
+    comm=$(cat "/proc/$pid/comm" 2>/dev/null) || continue
+    [ "$comm" != dockerd ] || { printf '%s\n' "$pid"; return 0; }
+  done
+  return 1
+}
+
+# in_engine PIDFILE MARK COMMAND...: with the engine's files, network and processes; it ends when the engine ends.
+in_engine() {
+  local init
+  init=$(engine_init "$1" "$2") || { say "not running: ${2#*=}"; return 1; }
+  shift 2
+  # The caller may talk to another engine by these; in here the engine's own is meant.
+  env -u DOCKER_HOST -u DOCKER_CONTEXT -u DOCKER_CONFIG -u DOCKER_TLS_VERIFY -u DOCKER_CERT_PATH -u DOCKER_API_VERSION \
+    nsenter -t "$init" -m -n -u -i -p -- "$@" 9>&-
+}
+
+# wait_engine PIDFILE MARK STATE: until the engine answers; prints the end of its log and fails when it does not.
+wait_engine() {
+  local until=$((SECONDS + 60))
+  while [ $SECONDS -lt $until ]; do
+    if [ -S "$3/docker.sock" ] && in_engine "$1" "$2" docker version >/dev/null 2>&1; then
+      # The invoking user may use an engine that the same user may end.
+      [ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID:$SUDO_GID" "$3/docker.sock"
+      return 0
+    fi
+    sleep 0.05
+  done
+  tail -15 "$3/dockerd.log" >&2
+  return 1
+}
+
+# end_engine PIDFILE MARK: SIGKILL for everything of it. Its pid 1 is gone only after every process of its namespace is.
+end_engine() {
+  local pid init until=$((SECONDS + 20))
+  if pid=$(recorded_pid "$@"); then
+    init=$(engine_init "$@") || init=
+    # shellcheck disable=SC2086
+    kill -9 $init "$pid" 2>/dev/null || true
+    while [ -e "/proc/$pid" ] || { [ -n "$init" ] && [ -e "/proc/$init" ]; }; do
+      [ $SECONDS -lt $until ] || die "an engine does not die (pid $pid ${init:-})" "look at /proc/${init:-$pid}/stack"
+      sleep 0.02
+    done
+  fi
+  rm -f "$1" "$1.tmp"
+}
+
+# drop_cgroups PATH: removes the control groups PATH of every hierarchy, as soon as they are empty.
+drop_cgroups() {
+  local group tries
+  for tries in $(seq 100); do
+    for group in /sys/fs/cgroup"$1" /sys/fs/cgroup/*"$1"; do
+      [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+    done
+    [ -d "/sys/fs/cgroup$1" ] || compgen -G "/sys/fs/cgroup/*$1" >/dev/null || return 0
+    sleep 0.05
+  done
+  say "control groups $1 are still in use after $tries tries"
+}

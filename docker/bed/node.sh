@@ -1,7 +1,7 @@
-# One node of a bed cluster: pid 1 of its own pid, mount, uts and ipc namespaces, in the node's network namespace.
+# One engine of the bed (a node of a cluster, or the builder): pid 1 of its own pid, mount, uts and ipc namespaces.
 # Run as `bash -c "$(<node.sh)" MARK NAME STATE ROOTFS PARENT DOCKERD_ARGS...`; ROOTFS is / for the machine's own engine.
 #
-# The root is an overlay over ROOTFS whose upper layer is a tmpfs: nodes share one engine, write to none, and a power loss
+# The root is an overlay over ROOTFS whose upper layer is a tmpfs: engines share one root, write to none, and a power loss
 # forgets everything except what STATE keeps (data, engine identity). /run is such a tmpfs too: after a power loss no stale
 # pid file names a low pid that lives again in the new pid namespace (dockerd would wait for that "containerd" for ever).
 set -e
@@ -23,9 +23,8 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount --bind "$state" "$root/bed"
 mount --bind "$state/data" "$root/var/lib/docker"
 mount --bind "$state/etc-docker" "$root/etc/docker"
-# A name server that cannot be reached, and no route: lookups fail at once instead of hanging 20-40 s.
 rm -f "$root/etc/resolv.conf"
-printf 'nameserver 192.0.2.1\noptions timeout:1 attempts:1\n' >"$root/etc/resolv.conf"
+cp "$state/resolv.conf" "$root/etc/resolv.conf"
 printf '127.0.0.1 localhost %s\n' "$name" >"$root/etc/hosts"
 # /var/run leads to /run in Debian; tasks mount /var/run/docker.sock and /var/run/docker/swarm.
 [ -e "$root/var/run/" ] || ln -sfn /run "$root/var/run"

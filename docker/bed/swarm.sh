@@ -20,9 +20,6 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-RUN=/run/interlock-bed # what only lives until the next boot: subnets taken, processes started
-NET_LOCK=/run/lock/interlock-bed-subnets.lock
-
 usage() { sed -n '2,/^# The nodes/{/^# The nodes/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
 # --- one cluster -------------------------------------------------------------------------------------------------------------
@@ -32,33 +29,17 @@ use() {
   [[ ${1:-} =~ ^[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?$ ]] ||
     die "'${1:-}' is no name for a cluster" "up to 31 of a-z, 0-9 and '-' (swarm.sh status lists them)"
   NAME=$1
-  ID=il$(key_of "$STATE" "$NAME" | cut -c1-7) # short: it starts the names of links, which may have 15 characters
+  ID=$(id_of "$NAME")
   DIR=$STATE/swarm/$NAME
   LAN=$ID-lan
-  local socket=$DIR/n99/docker.sock
-  [ ${#socket} -le 107 ] || die "the path of a socket would be too long ($socket)" "set INTERLOCK_STATE to a shorter folder"
+  check_socket "$DIR/n99/docker.sock"
 }
 locked() { with_lock "$STATE/locks/swarm-$NAME.lock" "$@"; }
 netns_of() { printf '%s-n%s\n' "$ID" "$1"; }
 mark_of() { printf 'interlock-bed=%s:n%s\n' "$ID" "$1"; }
 address_of() { printf '%s.%s\n' "$SUBNET" $((10 + $1)); }
-# The unshare process of a node; its only child is the node's pid 1.
-node_pid() { recorded_pid "$RUN/$ID/n$1.pid" "$(mark_of "$1")"; }
-children_of() { cat "/proc/$1/task/"*/children 2>/dev/null || true; }
-init_pid() {
-  local pid child
-  pid=$(node_pid "$1") || return 1
-  child=$(children_of "$pid")
-  [ -n "${child// /}" ] && printf '%s\n' "${child// /}"
-}
-dockerd_pid() {
-  local init pid
-  init=$(init_pid "$1") || return 1
-  for pid in $(children_of "$init"); do
-    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != dockerd ] || { printf '%s\n' "$pid"; return 0; }
-  done
-  return 1
-}
+init_pid() { engine_init "$RUN/$ID/n$1.pid" "$(mark_of "$1")"; }
+dockerd_pid() { engine_dockerd "$RUN/$ID/n$1.pid" "$(mark_of "$1")"; }
 
 # load_cluster: what `up` recorded: NODES MANAGERS ENGINE ROOTFS SUBNET HOST_LINK READY
 load_cluster() {
@@ -71,22 +52,6 @@ check_node() {
 }
 
 # --- network -----------------------------------------------------------------------------------------------------------------
-
-# take_subnet: finds a free 10.99.X and records it for this cluster. Under NET_LOCK.
-take_subnet() {
-  local x taken
-  mkdir -p "$RUN/$ID"
-  taken=$(cat "$RUN"/*/subnet 2>/dev/null || true; ip -4 route show table all; ip -4 -o addr)
-  for x in $(seq 10 250); do
-    if ! grep -qE "(^|[^0-9])10\.99\.$x([^0-9]|$)" <<<"$taken"; then
-      printf '%s\n' "$STATE" >"$RUN/$ID/state"
-      printf '%s\n' "$NAME" >"$RUN/$ID/name"
-      printf '10.99.%s\n' "$x" >"$RUN/$ID/subnet"
-      return
-    fi
-  done
-  die "no subnet 10.99.x.0/24 is free" "swarm.sh down --all"
-}
 
 lan_up() {
   ip netns add "$LAN"
@@ -123,71 +88,20 @@ node_net_down() {
 
 launch_node() {
   local i=$1 dir=$DIR/n$1
-  mkdir -p "$dir"/{data,etc-docker,mnt}
-  chmod 755 "$DIR" "$dir"
-  rm -f "$dir/docker.sock"
-  # The process records itself before it becomes the node: there is no moment in which nobody knows it.
-  # shellcheck disable=SC2016
-  setsid bash -c '
-    stat=$(</proc/$$/stat); stat=${stat##*) }; set -- "$@"; fields=($stat)
-    echo "$$ ${fields[19]}" >"$1.tmp" && mv "$1.tmp" "$1" || exit 1
-    ns=$2; shift 2
-    exec nsenter --net="/run/netns/$ns" unshare --mount --uts --ipc --pid --fork --kill-child --mount-proc bash -c "$@"' \
-    _ "$RUN/$ID/n$i.pid" "$(netns_of "$i")" \
-    "$(<"$BED_DIR/node.sh")" "$(mark_of "$i")" "n$i" "$dir" "$ROOTFS" "/$ID/n$i" \
-    </dev/null >>"$dir/dockerd.log" 2>&1 9>&- &
+  mkdir -p "$dir"
+  chmod 755 "$DIR"
+  # A name server that cannot be reached, and no route: lookups fail at once instead of hanging 20-40 s.
+  printf 'nameserver 192.0.2.1\noptions timeout:1 attempts:1\n' >"$dir/resolv.conf"
+  launch_engine "$RUN/$ID/n$i.pid" "$(mark_of "$i")" "$(netns_of "$i")" "n$i" "$dir" "$ROOTFS" "/$ID/n$i"
 }
 
-# wait_node I: until its engine answers.
-wait_node() {
-  local i=$1 socket=$DIR/n$1/docker.sock until=$((SECONDS + 60))
-  while [ $SECONDS -lt $until ]; do
-    if [ -S "$socket" ] && in_node "$i" docker version >/dev/null 2>&1; then
-      # The invoking user may use an engine that the same user may end.
-      [ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID:$SUDO_GID" "$socket"
-      return 0
-    fi
-    sleep 0.05
-  done
-  tail -15 "$DIR/n$i/dockerd.log" >&2
-  die "the engine of node $i of '$NAME' does not answer" "its log: $DIR/n$i/dockerd.log"
-}
-
+wait_node() { wait_engine "$RUN/$ID/n$1.pid" "$(mark_of "$1")" "$DIR/n$1" || die "node $1 of '$NAME' does not answer" "its log: $DIR/n$1/dockerd.log"; }
 in_node() {
-  local init
-  init=$(init_pid "$1") || { say "node $1 of '$NAME' is not running"; return 1; }
+  local i=$1
   shift
-  nsenter -t "$init" -m -n -u -i -p -- "$@" 9>&-
+  in_engine "$RUN/$ID/n$i.pid" "$(mark_of "$i")" "$@"
 }
-
-# end_node I: SIGKILL for everything of the node. pid 1 is gone only after every process of its namespace is.
-end_node() {
-  local i=$1 pid init
-  if pid=$(node_pid "$i"); then
-    init=$(init_pid "$i") || init=
-    # shellcheck disable=SC2086
-    kill -9 $init "$pid" 2>/dev/null || true
-    local until=$((SECONDS + 20))
-    while [ -e "/proc/$pid" ] || { [ -n "$init" ] && [ -e "/proc/$init" ]; }; do
-      [ $SECONDS -lt $until ] || die "node $i of '$NAME' does not die (pid $pid)" "look at /proc/$pid/stack"
-      sleep 0.02
-    done
-  fi
-  rm -f "$RUN/$ID/n$i.pid"
-}
-
-# drop_cgroups PATH: removes the empty groups below every hierarchy's PATH.
-drop_cgroups() {
-  local group tries
-  for tries in $(seq 100); do
-    for group in /sys/fs/cgroup"$1" /sys/fs/cgroup/*"$1"; do
-      [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
-    done
-    compgen -G "/sys/fs/cgroup/*$1" >/dev/null || [ -d "/sys/fs/cgroup$1" ] || return 0
-    sleep 0.05
-  done
-  say "control groups $1 are still in use"
-}
+end_node() { end_engine "$RUN/$ID/n$1.pid" "$(mark_of "$1")"; }
 
 # --- commands ----------------------------------------------------------------------------------------------------------------
 
@@ -234,7 +148,7 @@ up_locked() {
   t0=$(date +%s%N)
   # In the engines' own root there are no modules to load; most kernels have these ready or built in.
   ! have modprobe || modprobe -qa overlay bridge br_netfilter veth vxlan ip_vs xt_conntrack iptable_nat iptable_filter 2>/dev/null || true
-  with_lock $NET_LOCK take_subnet
+  take_subnet 10.99
   SUBNET=$(<"$RUN/$ID/subnet")
   mkdir -p "$DIR"
   save_cluster no
@@ -294,7 +208,7 @@ names() {
     for run in "$RUN"/*/; do
       [ "$(cat "$run/state" 2>/dev/null)" != "$STATE" ] || cat "$run/name"
     done
-  } | sort -u
+  } | grep -v / | sort -u # the builder's name has a slash
 }
 # Needs no record but the name: everything of a cluster carries its id.
 down_locked() {
