@@ -1,0 +1,113 @@
+/**
+ * What travels between the daemons, in our own words. Comes in: nothing. Goes out: the types of every call, free of protobuf and gRPC.
+ * `proto/interlock.proto` says the same on the wire; the codecs beside this file translate.
+ */
+import type { Manifest } from '../model/artifact.ts';
+import type { ClusterModel } from '../model/cluster.ts';
+import type { Finding } from '../model/finding.ts';
+import type { ModelPatch } from '../model/patch.ts';
+import type { Revision } from '../model/revision.ts';
+
+/** A revision and the life of core it belongs to: sequences of different epochs cannot be compared. */
+export type RevisionRef = Revision & { readonly epoch: string };
+
+/** One message of the model stream. The first is the newest state; a patch names the digest it builds on. */
+export interface ModelMessage {
+  readonly revision: RevisionRef;
+  readonly content: ModelContent;
+}
+
+export type ModelContent =
+  | { readonly kind: 'full'; readonly model: ClusterModel }
+  | { readonly kind: 'patch'; readonly baseDigest: string; readonly patch: ModelPatch };
+
+/** A file's bytes under their own SHA-256 (64 hex digits). */
+export interface BlobContent {
+  readonly digest: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The files rendered from one revision. `blobs` holds those of the manifest's blobs that are sent along; any order. */
+export interface Submission {
+  readonly revision: RevisionRef;
+  readonly manifest: Manifest;
+  readonly blobs: readonly BlobContent[];
+  readonly findings: readonly Finding[];
+}
+
+export type SubmitOutcome =
+  /** Core holds the whole artifact. */
+  | { readonly kind: 'accepted' }
+  /** Core lacks these blobs: submit again with them. At least one. */
+  | { readonly kind: 'missing'; readonly blobs: readonly string[] }
+  /** The revision is not core's newest any more. */
+  | { readonly kind: 'superseded' };
+
+/** A revision that could not be rendered or failed its check. */
+export interface Refusal {
+  readonly revision: RevisionRef;
+  /** The proxy's own words; cut to 4 KiB of UTF-8 before they travel. */
+  readonly reason: string;
+  readonly findings: readonly Finding[];
+}
+
+export interface StatusReport {
+  readonly version: string;
+  readonly epoch: string;
+  readonly taskFeed: { readonly kind: 'poll' | 'watch'; readonly reason: string };
+  readonly clusters: readonly ClusterStatus[];
+  readonly findings: readonly Finding[];
+}
+
+export interface ClusterStatus {
+  readonly extension: string;
+  readonly serviceCluster: string;
+  /** What core hands out; `undefined` before the first complete Snapshot. */
+  readonly published: RevisionRef | undefined;
+  /** What the extension rendered last. */
+  readonly rendered: RevisionRef | undefined;
+  /** The artifact that core holds, 64 hex digits. */
+  readonly artifactDigest: string | undefined;
+  /** The name of the Docker Config that carries it. */
+  readonly proxyConfig: string | undefined;
+  /** The proxy's words about the newest revision, when it was refused. */
+  readonly refusedReason: string | undefined;
+  readonly extensionConnected: boolean;
+}
+
+export type CallerRole = 'extension' | 'proxy' | 'operator';
+
+/** Who calls, from the call's metadata. */
+export interface Caller {
+  readonly role: CallerRole;
+  /** The `[Extensions.<name>]` table it serves; always present for the roles `extension` and `proxy`. */
+  readonly extension: string | undefined;
+  /** A secret: never logged. */
+  readonly token: string | undefined;
+  /** For status only; `''` when the caller does not say. */
+  readonly version: string;
+}
+
+/** Who we are, as the client says it. */
+export interface CallerIdentity {
+  readonly role: CallerRole;
+  readonly extension?: string | undefined;
+  readonly token?: string | undefined;
+  readonly version: string;
+}
+
+/**
+ * What core answers with. A handler refuses by throwing: `refusal(reason, message)` of wire/errors.ts, or an OperationalError
+ * (retryable ones tell the caller to come back). Anything else is a bug: it is logged, and the caller learns only that it happened.
+ * `signal` aborts when the caller goes away, at its deadline, and when the server stops.
+ */
+export interface WireHandlers {
+  /**
+   * The newest state at once, then each newer one. `have` is the revision the caller still holds: a patch on it may come instead of
+   * the full state. The iterable is asked for the next message only when the caller has taken the last one.
+   */
+  watchModel(caller: Caller, have: RevisionRef | undefined, signal: AbortSignal): AsyncIterable<ModelMessage>;
+  submitArtifact(caller: Caller, submission: Submission, signal: AbortSignal): Promise<SubmitOutcome>;
+  refuseRevision(caller: Caller, refusal: Refusal, signal: AbortSignal): Promise<void>;
+  status(caller: Caller, signal: AbortSignal): Promise<StatusReport>;
+}
