@@ -20,6 +20,8 @@ export const DEFAULT_BACKOFF: BackoffOptions = {
 export interface Backoff {
   /** Call when an attempt begins. */
   begin(): void;
+  /** Failed attempts in a row before the present one; 0 again after a healthy spell. Lets a loop log its first failure loudly and the rest quietly. */
+  streak(): number;
   /** Waits before the next attempt; returns how long it waited, in ms. */
   wait(signal: AbortSignal): Promise<number>;
 }
@@ -27,14 +29,21 @@ export interface Backoff {
 export function createBackoff(clock: Clock, options: BackoffOptions = DEFAULT_BACKOFF): Backoff {
   let failures = 0;
   let begunAt = clock.now();
+
+  function streak(): number {
+    if (clock.now() - begunAt >= options.healthyAfterMs) {
+      failures = 0;
+    }
+    return failures;
+  }
+
   return {
     begin() {
       begunAt = clock.now();
     },
+    streak,
     async wait(signal) {
-      if (clock.now() - begunAt >= options.healthyAfterMs) {
-        failures = 0;
-      }
+      streak();
       const ceiling = Math.min(options.maxMs, options.firstMs * 2 ** Math.min(failures, 30));
       failures += 1;
       const delay = ceiling / 2 + (ceiling / 2) * options.random();
