@@ -1,0 +1,208 @@
+/**
+ * A real NGINX (1.30 or newer, from Debian) for tests and benches: it runs in a mount namespace of its own, so that the paths
+ * of a rendered file (`/etc/nginx`, `/run`, `/var/cache/nginx`) are private to each instance and any number run side by side.
+ * Needs root or passwordless sudo. Processes are ended by pid, and end by themselves when the caller dies.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { ArtifactFile } from '../../src/model/artifact.ts';
+
+const run = promisify(execFile);
+const DEBIAN = fileURLToPath(new URL('../../docker/bed/debian.sh', import.meta.url));
+const AS_ROOT = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+
+/** The proxy's user in our images. */
+const PROXY_UID = '101';
+
+/** Enters a private view of the root file system: the instance's own `/etc/nginx`, `/run` and temp paths. */
+const ENTER = `
+set -e
+root=$1 home=$2
+shift 2
+mount --make-rprivate /
+mount --bind "$home/etc" "$root/etc/nginx"
+mount --bind "$home/run" "$root/run"
+mount -t tmpfs -o mode=1777 cache "$root/var/cache"
+mkdir -m 1777 "$root/var/cache/nginx"
+mount --rbind /dev "$root/dev"
+mount --rbind /proc "$root/proc"
+exec chroot "$root" "$@"`;
+
+let cachedRoot: Promise<string> | undefined;
+
+/** The unpacked Debian root with NGINX; made on first use (about half a minute), then taken from the cache. */
+export function nginxRoot(): Promise<string> {
+  cachedRoot ??= run(DEBIAN, ['nginx-root']).then(({ stdout }) => stdout.trim());
+  return cachedRoot;
+}
+
+export interface NginxCheck {
+  readonly ok: boolean;
+  /** NGINX's own words. */
+  readonly output: string;
+}
+
+/** `nginx -t` on an artifact's files; the file that is checked is the first one below `/etc/nginx`. Nothing listens outside. */
+export async function checkNginx(files: readonly ArtifactFile[]): Promise<NginxCheck> {
+  const root = await nginxRoot();
+  const home = await createHome(files);
+  try {
+    const child = await spawnInto(home, sandbox(root, home, ['--net'], ['nginx', '-t', '-e', 'stderr', '-c', mainFile(files)]));
+    const exitCode = await exitOf(child);
+    const { stdout, stderr } = await readOutput(home);
+    return { ok: exitCode === 0, output: stdout + stderr };
+  } finally {
+    await removeHome(home);
+  }
+}
+
+function exitOf(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', resolve);
+  });
+}
+
+export interface RunningNginx extends AsyncDisposable {
+  /** The master's pid. */
+  readonly pid: number;
+  /** Replaces the files and sends SIGHUP; does not wait. */
+  reload(files: readonly ArtifactFile[]): Promise<void>;
+  /** Where the private `/run` is outside: sockets that the file opens below `/run` are here. */
+  readonly runDir: string;
+  /** What was written to standard output and standard error. */
+  output(): Promise<{ readonly stdout: string; readonly stderr: string }>;
+  signal(name: 'SIGTERM' | 'SIGQUIT' | 'SIGHUP' | 'SIGKILL'): Promise<void>;
+  /** Ends it (SIGTERM, after 5 s SIGKILL) and removes its folder. */
+  stop(): Promise<void>;
+}
+
+/** Starts NGINX as the proxy's user on the machine's own loopback and waits until its pid file is there, at most 20 s. */
+export async function startNginx(files: readonly ArtifactFile[]): Promise<RunningNginx> {
+  const root = await nginxRoot();
+  const home = await createHome(files);
+  const drop = ['setpriv', '--reuid', PROXY_UID, '--regid', PROXY_UID, '--clear-groups', '--pdeathsig', 'TERM'];
+  const args = sandbox(root, home, [], [
+    ...drop,
+    ...['nginx', '-e', 'stderr', '-c', mainFile(files), '-g', 'daemon off;'],
+  ]);
+  const child = await spawnInto(home, args);
+  const exited = exitOf(child);
+  const pid = await waitForPid(home, child).catch(async (error: unknown) => {
+    child.kill('SIGTERM');
+    await removeHome(home);
+    throw error;
+  });
+  const signal = (name: string) => sendSignal(pid, name);
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      await signal('SIGTERM');
+      const late = setTimeout(() => void signal('SIGKILL'), 5_000);
+      await exited;
+      clearTimeout(late);
+    }
+    await removeHome(home);
+  };
+  return {
+    pid,
+    runDir: join(home, 'run'),
+    signal,
+    stop,
+    [Symbol.asyncDispose]: stop,
+    output: () => readOutput(home),
+    reload: async (next) => {
+      await writeFiles(home, next);
+      await signal('SIGHUP');
+    },
+  };
+}
+
+/** A TCP port that was free on loopback a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') {
+    throw new Error('no port');
+  }
+  return address.port;
+}
+
+function sandbox(root: string, home: string, unshare: readonly string[], command: readonly string[]): string[] {
+  return [...AS_ROOT, 'unshare', '--mount', ...unshare, 'sh', '-c', ENTER, 'sh', root, home, ...command];
+}
+
+function mainFile(files: readonly ArtifactFile[]): string {
+  const main = files.find((file) => file.path.startsWith('/etc/nginx/'));
+  if (main === undefined) {
+    throw new Error('no file below /etc/nginx');
+  }
+  return main.path;
+}
+
+async function createHome(files: readonly ArtifactFile[]): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), 'interlock-nginx-'));
+  await chmod(home, 0o755);
+  await mkdir(join(home, 'etc'));
+  await mkdir(join(home, 'run'));
+  await chmod(join(home, 'run'), 0o1777);
+  await writeFiles(home, files);
+  return home;
+}
+
+async function writeFiles(home: string, files: readonly ArtifactFile[]): Promise<void> {
+  for (const file of files) {
+    const path = join(home, 'etc', file.path.slice('/etc/nginx/'.length));
+    await mkdir(dirname(path), { recursive: true });
+    await rm(path, { force: true });
+    await writeFile(path, file.bytes, { mode: file.mode | 0o444 });
+  }
+}
+
+/** Files, not pipes: NGINX opens `/dev/stdout` again, and that fails on the sockets Node makes for pipes. */
+async function spawnInto(home: string, args: readonly string[]): Promise<ChildProcess> {
+  const stdout = await open(join(home, 'stdout'), 'a', 0o666);
+  const stderr = await open(join(home, 'stderr'), 'a', 0o666);
+  await stdout.chmod(0o666);
+  await stderr.chmod(0o666);
+  const [command = '', ...rest] = args;
+  const child = spawn(command, rest, { stdio: ['ignore', stdout.fd, stderr.fd] });
+  await stdout.close();
+  await stderr.close();
+  return child;
+}
+
+async function waitForPid(home: string, child: ChildProcess): Promise<number> {
+  for (const until = Date.now() + 20_000; Date.now() < until; await sleep(5)) {
+    const pid = Number(await readFile(join(home, 'run/nginx.pid'), 'utf8').catch(() => ''));
+    if (pid > 0) {
+      return pid;
+    }
+    if (child.exitCode !== null) {
+      break;
+    }
+  }
+  throw new Error(`NGINX did not start: ${(await readOutput(home)).stderr}`);
+}
+
+async function readOutput(home: string): Promise<{ stdout: string; stderr: string }> {
+  const read = (name: string) => readFile(join(home, name), 'utf8').catch(() => '');
+  return { stdout: await read('stdout'), stderr: await read('stderr') };
+}
+
+async function sendSignal(pid: number, name: string): Promise<void> {
+  const [command = '', ...rest] = [...AS_ROOT, 'kill', '-s', name.replace(/^SIG/, ''), String(pid)];
+  await run(command, rest);
+}
+
+async function removeHome(home: string): Promise<void> {
+  const [command = '', ...rest] = [...AS_ROOT, 'rm', '-rf', '--one-file-system', home];
+  await run(command, rest);
+}
