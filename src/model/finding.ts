@@ -38,6 +38,7 @@ export const FINDINGS = {
   'SETTINGS.IMAGE_MAPPED': { severity: 'info', harm: 'none: our image of the same role is used' },
   'SETTINGS.CONSTRAINT_REWRITTEN': { severity: 'info', harm: 'none: `=` is read as `==`' },
   'RENDER.CHECK_FAILED': { severity: 'error', harm: 'the last good configuration keeps serving' },
+  'RENDER.OTHER': { severity: 'warn', harm: "what the extension's own words in the advice say" },
   'PUBLISH.NAME_TAKEN': { severity: 'error', harm: 'the service of ours is not created' },
   'PUBLISH.CONFIG_TOO_LARGE': { severity: 'error', harm: 'the last good configuration keeps serving' },
   'PUBLISH.ROLL_FAILED': { severity: 'error', harm: 'the last good configuration keeps serving' },

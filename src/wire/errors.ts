@@ -14,6 +14,8 @@ export type RefusalReason =
   | 'malformed'
   /** Over a limit. */
   | 'exhausted'
+  /** Core cannot do it as things stand. */
+  | 'precondition'
   /** This version does not offer the call. */
   | 'unimplemented'
   /** A bug on the other side. */
@@ -39,6 +41,7 @@ const STATUS_OF_REASON: Readonly<Record<RefusalReason, status>> = {
   'not-found': status.NOT_FOUND,
   malformed: status.INVALID_ARGUMENT,
   exhausted: status.RESOURCE_EXHAUSTED,
+  precondition: status.FAILED_PRECONDITION,
   unimplemented: status.UNIMPLEMENTED,
   internal: status.INTERNAL,
 };
@@ -49,6 +52,7 @@ const REASON_OF_STATUS: ReadonlyMap<status, RefusalReason> = new Map([
   [status.NOT_FOUND, 'not-found'],
   [status.INVALID_ARGUMENT, 'malformed'],
   [status.RESOURCE_EXHAUSTED, 'exhausted'],
+  [status.FAILED_PRECONDITION, 'precondition'],
   [status.UNIMPLEMENTED, 'unimplemented'],
 ]);
 
@@ -59,25 +63,29 @@ export function isServerBug(error: unknown): boolean {
 
 /** The status a caller gets for what a handler threw. The words of a bug stay with us. */
 export function statusOf(error: unknown): StatusObject {
-  const { code, details } = codeOf(error);
-  return { code, details, metadata: new Metadata() };
+  const { code, words } = answerTo(error);
+  return { code, details: sendable(words), metadata: new Metadata() };
 }
 
-function codeOf(error: unknown): { code: status; details: string } {
+function answerTo(error: unknown): { code: status; words: string } {
   if (!(error instanceof OperationalError)) {
-    return { code: status.INTERNAL, details: 'internal error; see the log of core' };
+    return { code: status.INTERNAL, words: 'internal error; see the log of core' };
   }
   const reason = refusalReason(error);
   if (reason !== undefined) {
-    return { code: STATUS_OF_REASON[reason], details: error.message };
+    return { code: STATUS_OF_REASON[reason], words: error.message };
   }
   if (error.code === 'WIRE.MALFORMED') {
-    return { code: status.INVALID_ARGUMENT, details: error.message };
+    return { code: status.INVALID_ARGUMENT, words: error.message };
   }
-  return {
-    code: error.class === 'permanent' ? status.FAILED_PRECONDITION : status.UNAVAILABLE,
-    details: error.message,
-  };
+  return { code: error.class === 'permanent' ? status.FAILED_PRECONDITION : status.UNAVAILABLE, words: error.message };
+}
+
+const MAX_WORDS = 1024;
+
+/** Status words travel in an HTTP/2 trailer as a URI-encoded text, and encodeURI throws on half a surrogate pair. */
+function sendable(words: string): string {
+  return Buffer.from(words.slice(0, MAX_WORDS)).toString();
 }
 
 /**
@@ -87,17 +95,7 @@ function codeOf(error: unknown): { code: status; details: string } {
 export function errorOfStatus(failure: ServiceError, call: string): OperationalError {
   const reason = REASON_OF_STATUS.get(failure.code);
   const facts = { call, status: status[failure.code] };
-  if (reason !== undefined || failure.code === status.FAILED_PRECONDITION) {
-    return new OperationalError('WIRE.REFUSED', failure.details, {
-      cause: failure,
-      facts: { ...facts, reason: reason ?? 'internal' },
-    });
-  }
-  return new OperationalError('WIRE.UNREACHABLE', `core does not answer: ${failure.details}`, {
-    cause: failure,
-    facts,
-  });
+  return reason === undefined
+    ? new OperationalError('WIRE.UNREACHABLE', `core does not answer: ${failure.details}`, { cause: failure, facts })
+    : new OperationalError('WIRE.REFUSED', failure.details, { cause: failure, facts: { ...facts, reason } });
 }
-
-/** The status for a server that stops: the caller comes back. */
-export const STOPPING: OperationalError = new OperationalError('WIRE.UNREACHABLE', 'core stops');

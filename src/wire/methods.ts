@@ -1,0 +1,19 @@
+/** The methods of the contract that this version serves and calls. */
+import { bytesMethod } from './proto.ts';
+
+export const METHODS = {
+  watchModel: bytesMethod('interlock.v1.Models', 'Watch'),
+  submitArtifact: bytesMethod('interlock.v1.Artifacts', 'Submit'),
+  refuseRevision: bytesMethod('interlock.v1.Artifacts', 'Refuse'),
+  getStatus: bytesMethod('interlock.v1.Status', 'Get'),
+  checkHealth: bytesMethod('grpc.health.v1.Health', 'Check'),
+  watchHealth: bytesMethod('grpc.health.v1.Health', 'Watch'),
+} as const;
+
+/** Names for which the health service answers; `''` is the server as a whole. */
+export const SERVICE_NAMES: readonly string[] = [
+  '',
+  'interlock.v1.Models',
+  'interlock.v1.Artifacts',
+  'interlock.v1.Status',
+];

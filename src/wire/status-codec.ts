@@ -1,0 +1,72 @@
+/** Core's status <-> bytes. */
+import type { ClusterStatus, StatusReport } from './contract.ts';
+import { at, digestText, each, malformed, type Place, place } from './door.ts';
+import { findingMessage, findingOf } from './finding-codec.ts';
+import type { ClusterStatusMessage, EmptyMessage, StatusReplyMessage } from './messages.ts';
+import { messageType } from './proto.ts';
+import { optionalRevisionOf, revisionMessage } from './revision-codec.ts';
+
+const STATUS_REQUEST = messageType<EmptyMessage>('interlock.v1.GetStatusRequest');
+const STATUS_REPLY = messageType<StatusReplyMessage>('interlock.v1.StatusReply');
+
+export function encodeStatusRequest(): Buffer {
+  return STATUS_REQUEST.encode({});
+}
+
+export function encodeStatusReport(report: StatusReport): Buffer {
+  return STATUS_REPLY.encode({
+    version: report.version,
+    epoch: report.epoch,
+    taskFeed: report.taskFeed.kind,
+    taskFeedReason: report.taskFeed.reason,
+    clusters: report.clusters.map(clusterMessage),
+    findings: report.findings.map(findingMessage),
+  });
+}
+
+/** Throws `WIRE.MALFORMED`. */
+export function decodeStatusReport(bytes: Uint8Array): StatusReport {
+  const message = STATUS_REPLY.decode(bytes);
+  const where = place('StatusReply');
+  return {
+    version: message.version,
+    epoch: message.epoch,
+    taskFeed: { kind: feedOf(message.taskFeed, at(where, 'taskFeed')), reason: message.taskFeedReason },
+    clusters: each(message.clusters, at(where, 'clusters'), clusterOf),
+    findings: each(message.findings, at(where, 'findings'), findingOf),
+  };
+}
+
+function feedOf(text: string, where: Place): StatusReport['taskFeed']['kind'] {
+  if (text !== 'poll' && text !== 'watch') {
+    throw malformed(where, 'is neither poll nor watch');
+  }
+  return text;
+}
+
+function clusterMessage(cluster: ClusterStatus): ClusterStatusMessage {
+  return {
+    extension: cluster.extension,
+    serviceCluster: cluster.serviceCluster,
+    published: cluster.published === undefined ? null : revisionMessage(cluster.published),
+    rendered: cluster.rendered === undefined ? null : revisionMessage(cluster.rendered),
+    artifactDigest: cluster.artifactDigest ?? '',
+    proxyConfig: cluster.proxyConfig ?? '',
+    refusedReason: cluster.refusedReason ?? '',
+    extensionConnected: cluster.extensionConnected,
+  };
+}
+
+function clusterOf(message: ClusterStatusMessage, where: Place): ClusterStatus {
+  const { artifactDigest, proxyConfig, refusedReason } = message;
+  return {
+    extension: message.extension,
+    serviceCluster: message.serviceCluster,
+    published: optionalRevisionOf(message.published, at(where, 'published')),
+    rendered: optionalRevisionOf(message.rendered, at(where, 'rendered')),
+    artifactDigest: artifactDigest === '' ? undefined : digestText(artifactDigest, at(where, 'artifactDigest')),
+    proxyConfig: proxyConfig === '' ? undefined : proxyConfig,
+    refusedReason: refusedReason === '' ? undefined : refusedReason,
+    extensionConnected: message.extensionConnected,
+  };
+}
