@@ -6,6 +6,7 @@
 #   debian.sh node-base | nginx-base         prints a .tar for `docker import`
 #   debian.sh import node-base|nginx-base TAG [docker options...]
 #                                            imports it under TAG (nothing to do if TAG is that very base)
+#   debian.sh minbase [forky|trixie]         prints a .tar for `docker import` with bash and coreutils, for services in tests
 #   debian.sh nginx-root                     prints an unpacked root filesystem with NGINX, for chroot
 #   debian.sh warm                           builds all of it
 #
@@ -243,6 +244,8 @@ need_root "${BASH_SOURCE[0]}" "$@"
 case ${1:-} in
   engine)
     case ${2:-forky} in forky | trixie) engine "${2:-forky}" ;; *) die "there is no engine '$2'" "forky or trixie" ;; esac ;;
+  minbase)
+    case ${2:-forky} in forky | trixie) minbase "${2:-forky}" ;; *) die "there is no minbase '$2'" "forky or trixie" ;; esac ;;
   host-engine) host_engine ;;
   node-base | nginx-base) base "$1" ;;
   nginx-root) nginx_root ;;

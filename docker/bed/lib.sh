@@ -47,8 +47,8 @@ host_npmrc() {
   [ -z "${BED_HOST_NPMRC+set}" ] || { printf '%s\n' "$BED_HOST_NPMRC"; return; }
   command -v npm >/dev/null || return 0
   local key value
-  for key in registry proxy https-proxy noproxy strict-ssl; do
-    value=$(cd / && npm config get "$key" 2>/dev/null) || continue
+  # "key=value" for each: one start of npm.
+  (cd / && npm config get registry proxy https-proxy noproxy strict-ssl 2>/dev/null) | while IFS== read -r key value; do
     case $key=$value in
       *=null | *= | *=undefined | strict-ssl=true | registry=https://registry.npmjs.org/) ;;
       *://*@*) say "npm's $key carries credentials: not copied into the test images" ;;

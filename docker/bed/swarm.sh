@@ -7,6 +7,7 @@
 #   swarm.sh status                          one line for each cluster
 #   swarm.sh env [--json] NAME               sockets, addresses, network namespaces
 #   swarm.sh load NAME IMAGE.tar...          into every running node
+#   swarm.sh import NAME ROOT.tar TAG        a root filesystem as an image, on every running node
 #   swarm.sh node-kill NAME I                power loss: no packet and no process survives
 #   swarm.sh node-crash NAME I               only dockerd dies
 #   swarm.sh node-start NAME I               after either
@@ -257,22 +258,28 @@ link() {
   ip -n "$LAN" link set "n$1" "$2" || die "node $1 of '$NAME' has no link" "swarm.sh node-start $NAME $1"
 }
 
-load() {
-  local i tar pids=() pid
-  [ $# -gt 0 ] || die "load needs image files" "swarm.sh load $NAME IMAGE.tar..."
-  for tar in "$@"; do [ -r "$tar" ] || die "there is no image file $tar"; done
+# each_running COMMAND...: `COMMAND... I` for every running node at once.
+each_running() {
+  local i pids=() pid
   for i in $(seq "$NODES"); do
     init_pid "$i" >/dev/null || continue
-    load_node "$i" "$@" &
+    "$@" "$i" &
     pids+=($!)
   done
   for pid in "${pids[@]}"; do wait "$pid"; done
 }
-load_node() {
-  local i=$1 tar
-  shift
-  for tar in "$@"; do in_node "$i" docker load -q <"$tar" >/dev/null || die "docker load of $tar on node $i of '$NAME'"; done
+load() {
+  local tar
+  [ $# -gt 0 ] || die "load needs image files" "swarm.sh load $NAME IMAGE.tar..."
+  for tar in "$@"; do [ -r "$tar" ] || die "there is no image file $tar"; done
+  for tar in "$@"; do each_running load_node "$tar"; done
 }
+load_node() { in_node "$2" docker load -q <"$1" >/dev/null || die "docker load of $1 on node $2 of '$NAME'"; }
+import() {
+  [ $# = 2 ] && [ -r "$1" ] || die "import needs a root filesystem and a tag" "swarm.sh import $NAME ROOT.tar TAG"
+  each_running import_node "$@"
+}
+import_node() { in_node "$3" docker import - "$2" <"$1" >/dev/null || die "docker import of $1 on node $3 of '$NAME'"; }
 
 node_state() {
   if dockerd_pid "$1" >/dev/null; then echo running; elif init_pid "$1" >/dev/null; then echo crashed; else echo off; fi
@@ -335,7 +342,7 @@ command=$1
 shift
 case $command in
   up | down | status) "$command" "$@" ;;
-  load) use "${1:-}"; load_cluster; shift; load "$@" ;;
+  load | import) use "${1:-}"; load_cluster; shift; "$command" "$@" ;;
   env)
     printer=print_env
     [ "${1:-}" != --json ] || { printer=print_json; shift; }
