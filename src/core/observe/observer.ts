@@ -180,7 +180,9 @@ async function refreshStale(
   for (;;) {
     const parts = await stale.take(signal);
     try {
-      const entries = await Promise.all(parts.map(async (part) => [part, await listPart(engine, part, signal)] as const));
+      const entries = await Promise.all(
+        parts.map(async (part) => [part, await listPart(engine, part, signal)] as const),
+      );
       picture.acceptLists(Object.fromEntries(entries));
     } catch (error) {
       stale.mark(parts);
@@ -209,7 +211,13 @@ interface Picture {
 
 /** Owns the parts; sets the cell when all are there and something differs from what was handed out last. */
 function createPicture(cell: Cell<Snapshot>, clock: Clock): Picture {
-  let parts: Parts = { services: undefined, nodes: undefined, networks: undefined, secrets: undefined, tasks: undefined };
+  let parts: Parts = {
+    services: undefined,
+    nodes: undefined,
+    networks: undefined,
+    secrets: undefined,
+    tasks: undefined,
+  };
   let published = '';
 
   function publish(): void {
@@ -243,7 +251,10 @@ function createPicture(cell: Cell<Snapshot>, clock: Clock): Picture {
 /** Version indexes change with every write of an object; networks carry none in the REST lists, so their names stand in. */
 function snapshotIdentity(snapshot: Snapshot): string {
   const versions = (items: readonly { readonly id: string; readonly version: number }[]): string =>
-    items.map(({ id, version }) => `${id}:${version}`).sort().join();
+    items
+      .map(({ id, version }) => `${id}:${version}`)
+      .sort()
+      .join();
   const networks = snapshot.networks.map(({ id, name }) => `${id}:${name}`).sort();
   return [
     versions(snapshot.services),

@@ -1,0 +1,36 @@
+/** Finds out where core itself runs: its own service, stack and control network, and so the address that extensions dial. */
+
+import { OperationalError } from '../runtime/errors.ts';
+import type { CoreSettings } from '../settings/core-settings.ts';
+import type { EngineApi, ServiceObject } from './engine/engine-api.ts';
+import type { Home } from './publish/desired.ts';
+import { LABELS } from './publish/names.ts';
+
+/** Throws SETTINGS.INVALID when core is not a Swarm service and config.toml has no EndpointOverride. */
+export async function findHome(engine: EngineApi, settings: CoreSettings, signal: AbortSignal): Promise<Home> {
+  const self = await engine.self(signal);
+  const service = self?.serviceId === undefined ? undefined : await engine.inspectService(self.serviceId, signal);
+  const endpoint = settings.endpointOverride ?? (service && `tasks.${service.name}:${settings.listen.port}`);
+  if (endpoint === undefined) {
+    throw new OperationalError(
+      'SETTINGS.INVALID',
+      'core does not run as a Swarm service of the engine at DockerURL, so extensions cannot find it: set EndpointOverride = "host:port" in config.toml',
+    );
+  }
+  return {
+    serviceId: service?.id,
+    stack: service?.labels[LABELS.stack],
+    controlNetworkIds: service === undefined ? [] : await controlNetworks(engine, service, signal),
+    endpoint,
+  };
+}
+
+/** Core's own networks. The ingress network never stands in a spec. */
+async function controlNetworks(
+  engine: EngineApi,
+  service: ServiceObject,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const services = await engine.listServices(signal);
+  return services.find(({ id }) => id === service.id)?.networkIds ?? [];
+}

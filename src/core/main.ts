@@ -1,0 +1,132 @@
+/** Core's composition root, in the order of the flow: engine -> observe -> revise -> serve -> publish. */
+import { randomUUID } from 'node:crypto';
+import type { Finding } from '../model/finding.ts';
+import { findingKey } from '../model/finding.ts';
+import { createBackoff } from '../runtime/backoff.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { isOperational, toError } from '../runtime/errors.ts';
+import type { Logger } from '../runtime/logging.ts';
+import { type Component, runComponents } from '../runtime/supervisor.ts';
+import type { CoreSettings } from '../settings/core-settings.ts';
+import { createWireServer, type WireServer } from '../wire/server.ts';
+import { type Board, createBoard } from './board.ts';
+import { createDockerodeEngine } from './engine/dockerode-engine.ts';
+import type { EngineApi } from './engine/engine-api.ts';
+import { findHome } from './home.ts';
+import { createObserver } from './observe/observer.ts';
+import { createPollFeed } from './observe/poll-feed.ts';
+import type { Home } from './publish/desired.ts';
+import { createPublisher } from './publish/publisher.ts';
+import { createReviser } from './revise.ts';
+import { createHandlers } from './serve/handlers.ts';
+
+export interface CoreOptions {
+  readonly settings: CoreSettings;
+  /** What parsing config.toml had to say. */
+  readonly findings: readonly Finding[];
+  readonly version: string;
+  /** For tests: another engine than the one at `DockerURL`. */
+  readonly engine?: EngineApi;
+  /** For tests: hears the port that was bound when `ListenAddr` says 0. */
+  readonly onListening?: (port: number) => void;
+}
+
+export interface DaemonTools {
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** A full list of everything at least this often (design: the task feed). */
+const RESYNC_MS = 60_000;
+/** Between two looks at tasks on the move. */
+const CONVERGING_MS = 250;
+/** How long open calls may finish at a stop. */
+const STOP_GRACE_MS = 2_000;
+
+/** Runs until the signal aborts. Rejects with what made it impossible to go on. */
+export async function coreMain(options: CoreOptions, { signal, logger, clock }: DaemonTools): Promise<void> {
+  const { settings, version } = options;
+  const engine = options.engine ?? createDockerodeEngine({ dockerUrl: settings.dockerUrl });
+  const home = await settle(engine, settings, { signal, logger, clock });
+  logger.info(
+    { version, endpoint: home.endpoint, stack: home.stack, extensions: settings.extensions.map(({ name }) => name) },
+    'core starts',
+  );
+
+  const board = createBoard(settings.extensions, findingKey, findingLog(logger));
+  board.setFindings('settings', options.findings);
+  const feed = createPollFeed(engine, clock, { pollMs: settings.pollIntervalMs, convergingMs: CONVERGING_MS });
+  const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS });
+  const taskFeed = { kind: feed.kind, reason: 'the only feed of this version' } as const;
+  logger.info({ taskFeed: taskFeed.kind, reason: taskFeed.reason }, 'task feed chosen');
+  const handlers = createHandlers(board, { version, epoch: randomUUID(), taskFeed: () => taskFeed }, logger);
+  const server = createWireServer({ listen: settings.listen, handlers, logger });
+
+  await runComponents(
+    [
+      ...observer.components,
+      createReviser(observer.snapshots, board, logger.child({ area: 'revise' })),
+      serveUntilStopped(server, logger, options.onListening),
+      ...createPublisher({ engine, clock, logger }, home, board, observer.snapshots),
+    ],
+    signal,
+    logger,
+  );
+  logger.info('core stopped');
+}
+
+/** Waits for an engine that answers as a manager: core may start before the engine has a leader. */
+async function settle(
+  engine: EngineApi,
+  settings: CoreSettings,
+  { signal, logger, clock }: DaemonTools,
+): Promise<Home> {
+  const backoff = createBackoff(clock);
+  for (;;) {
+    backoff.begin();
+    try {
+      const info = await engine.info(signal);
+      const home = await findHome(engine, settings, signal);
+      logger.info({ engine: info.engineVersion, api: info.apiVersion, node: info.nodeId }, 'engine found');
+      return home;
+    } catch (error) {
+      if (!isOperational(error) || error.class === 'permanent') {
+        throw error;
+      }
+      logger[backoff.streak() === 0 ? 'warn' : 'debug']({ err: toError(error), code: error.code }, 'engine not ready');
+    }
+    await backoff.wait(signal);
+  }
+}
+
+function serveUntilStopped(server: WireServer, logger: Logger, onListening?: (port: number) => void): Component {
+  return {
+    name: 'serve',
+    async run(signal) {
+      const { port } = await server.start();
+      logger.info({ port, area: 'serve' }, 'listening');
+      onListening?.(port);
+      try {
+        await new Promise<void>((resolve) => {
+          if (signal.aborted) {
+            resolve();
+          }
+          signal.addEventListener('abort', () => resolve(), { once: true });
+        });
+      } finally {
+        await server.stop(STOP_GRACE_MS);
+      }
+    },
+  };
+}
+
+function findingLog(logger: Logger): Parameters<typeof createBoard>[2] {
+  const levels = { info: 'info', warn: 'warn', error: 'error' } as const;
+  return {
+    onNew: (finding) => logger[levels[finding.severity]]({ finding }, 'finding'),
+    onGone: ({ code, service, subject }) => logger.info({ finding: { code, service, subject } }, 'finding settled'),
+  };
+}
+
+export type { Board };

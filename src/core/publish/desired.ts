@@ -1,0 +1,210 @@
+/** What should exist in Swarm for one `[Extensions.<name>]` table: an extension service, a proxy service, the Proxy Config. Pure. */
+import type { ConfigArtifact } from '../../model/artifact.ts';
+import type { Requirements } from '../../model/cluster.ts';
+import { canonicalJson } from '../../model/revision.ts';
+import type { ExtensionSettings } from '../../settings/core-settings.ts';
+import type { Json } from './merge.ts';
+import { LABELS, TYPES } from './names.ts';
+
+/** Where core itself runs, and so where its services belong. */
+export interface Home {
+  /** Core's own service; `undefined` when core runs outside of Swarm. */
+  readonly serviceId: string | undefined;
+  readonly stack: string | undefined;
+  /** Ids of core's own networks, ingress excepted: the control network. */
+  readonly controlNetworkIds: readonly string[];
+  /** What extensions and agents dial, `host:port`. */
+  readonly endpoint: string;
+}
+
+/** An artifact that was rendered from a model, with what a proxy needs to serve it. */
+export interface Delivery {
+  readonly artifact: ConfigArtifact;
+  readonly requirements: Requirements;
+}
+
+/** The id of a Docker object that a spec refers to, with its name: Swarm asks for both. */
+export interface Reference {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** A service spec in the Engine's JSON, without core's own `applied` label. */
+export type SpecJson = { readonly [key: string]: Json };
+
+const NANOS_PER_MS = 1_000_000;
+const MIB = 1024 * 1024;
+/** The nginx user of the official image and of ours. A number, so that no /etc/passwd is needed. */
+const PROXY_USER = '101:101';
+
+export function extensionSpec(settings: ExtensionSettings, home: Home): SpecJson {
+  return {
+    Name: settings.serviceName,
+    Labels: { ...settings.labels, ...ownLabels(settings, home, TYPES.extension) },
+    TaskTemplate: {
+      ContainerSpec: {
+        ...lockedDown(settings.image, settings.args, settings.containerLabels, home),
+        Env: [`INTERLOCK_ENDPOINT=${home.endpoint}`, `INTERLOCK_EXTENSION=${settings.name}`],
+        Mounts: [tmpfs('/run', 64), tmpfs('/tmp', 64)],
+      },
+      Networks: home.controlNetworkIds.map(attachment),
+      Placement: placement(settings.constraints, settings.placementPreferences),
+      RestartPolicy: RESTART_POLICY,
+    },
+    Mode: { Replicated: { Replicas: 1 } },
+    UpdateConfig: updateConfig('start-first', 0),
+    RollbackConfig: updateConfig('start-first', 0),
+    EndpointSpec: { Mode: 'dnsrr' },
+  };
+}
+
+/** `config` is the Proxy Config that holds the delivery's one file. */
+export function proxySpec(
+  settings: ExtensionSettings,
+  home: Home,
+  delivery: Delivery,
+  config: Reference,
+  secrets: readonly Reference[],
+): SpecJson {
+  const order = settings.publishMode === 'ingress' ? 'start-first' : 'stop-first';
+  const delayMs = settings.proxyUpdateDelayMs;
+  return {
+    Name: settings.proxyServiceName,
+    Labels: {
+      ...settings.proxyLabels,
+      ...ownLabels(settings, home, TYPES.proxy),
+      [LABELS.digest]: delivery.artifact.digest,
+    },
+    TaskTemplate: {
+      ContainerSpec: {
+        ...lockedDown(settings.proxyImage, settings.proxyArgs, settings.proxyContainerLabels, home),
+        User: PROXY_USER,
+        Env: [
+          `INTERLOCK_ENDPOINT=${home.endpoint}`,
+          `INTERLOCK_EXTENSION=${settings.name}`,
+          `INTERLOCK_CONFIG_PATH=${settings.proxyConfigPath}`,
+          'INTERLOCK_TASK_ID={{.Task.ID}}',
+          'INTERLOCK_NODE_ID={{.Node.ID}}',
+        ],
+        Mounts: [tmpfs('/run', 16), tmpfs('/var/cache/nginx', 256)],
+        Configs: [mounted(config, 'Config', settings.proxyConfigPath)],
+        ...(secrets.length === 0 ? {} : { Secrets: secrets.map((secret) => mounted(secret, 'Secret', secret.name)) }),
+        ...stopping(settings),
+      },
+      Networks: [...home.controlNetworkIds, ...delivery.requirements.networks.map(({ id }) => id)]
+        .filter(isFirst)
+        .map(attachment),
+      Placement: placement(settings.proxyConstraints, settings.proxyPlacementPreferences),
+      RestartPolicy: RESTART_POLICY,
+    },
+    Mode: { Replicated: { Replicas: settings.proxyReplicas } },
+    UpdateConfig: updateConfig(order, delayMs),
+    RollbackConfig: updateConfig(order, delayMs),
+    EndpointSpec: endpointSpec(settings),
+  };
+}
+
+/** A spec ready to be written: with the label that the next three-way merge starts from. */
+export function withAppliedLabel(spec: SpecJson, applied: SpecJson): SpecJson {
+  const labels = spec['Labels'];
+  return {
+    ...spec,
+    Labels: { ...(isRecord(labels) ? labels : {}), [LABELS.applied]: canonicalJson(applied) },
+  };
+}
+
+function isRecord(value: Json | undefined): value is SpecJson {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function ownLabels(settings: ExtensionSettings, home: Home, type: string): Record<string, string> {
+  return {
+    ...(home.stack === undefined ? {} : { [LABELS.stack]: home.stack }),
+    [LABELS.type]: type,
+    [LABELS.extension]: settings.name,
+  };
+}
+
+function lockedDown(
+  image: string,
+  args: readonly string[],
+  labels: Readonly<Record<string, string>>,
+  home: Home,
+): SpecJson {
+  const stack = home.stack === undefined ? {} : { [LABELS.stack]: home.stack };
+  return {
+    Image: image,
+    ...(args.length === 0 ? {} : { Args: [...args] }),
+    Labels: { ...labels, ...stack },
+    Init: true,
+    ReadOnly: true,
+    CapabilityDrop: ['ALL'],
+  };
+}
+
+const RESTART_POLICY: SpecJson = { Condition: 'any', Delay: 1_000 * NANOS_PER_MS };
+
+function tmpfs(target: string, sizeMib: number): SpecJson {
+  return { Type: 'tmpfs', Target: target, TmpfsOptions: { SizeBytes: sizeMib * MIB, Mode: 0o1777 } };
+}
+
+function mounted(object: Reference, kind: 'Config' | 'Secret', path: string): SpecJson {
+  return {
+    [`${kind}ID`]: object.id,
+    [`${kind}Name`]: object.name,
+    File: { Name: path, UID: '0', GID: '0', Mode: 0o444 },
+  };
+}
+
+function stopping(settings: ExtensionSettings): SpecJson {
+  const { proxyStopSignal, proxyStopGracePeriodMs } = settings;
+  return {
+    ...(proxyStopSignal === undefined ? {} : { StopSignal: proxyStopSignal }),
+    ...(proxyStopGracePeriodMs === undefined ? {} : { StopGracePeriod: proxyStopGracePeriodMs * NANOS_PER_MS }),
+  };
+}
+
+function attachment(id: string): SpecJson {
+  return { Target: id };
+}
+
+/** The command line writes `spread=node.labels.zone`; the API wants the descriptor alone. */
+function placement(constraints: readonly string[], preferences: readonly string[]): SpecJson {
+  return {
+    ...(constraints.length === 0 ? {} : { Constraints: [...constraints] }),
+    ...(preferences.length === 0
+      ? {}
+      : { Preferences: preferences.map((text) => ({ Spread: { SpreadDescriptor: text.replace(/^spread=/, '') } })) }),
+  };
+}
+
+/** Failure action `rollback`: a roll that fails goes back to the last good configuration by itself. */
+function updateConfig(order: 'start-first' | 'stop-first', delayMs: number): SpecJson {
+  return {
+    Parallelism: 1,
+    ...(delayMs === 0 ? {} : { Delay: delayMs * NANOS_PER_MS }),
+    FailureAction: 'rollback',
+    Monitor: 5_000 * NANOS_PER_MS,
+    MaxFailureRatio: 0,
+    Order: order,
+  };
+}
+
+/** In host mode nothing needs a VIP, and each VIP costs an address per network. */
+function endpointSpec(settings: ExtensionSettings): SpecJson {
+  const ports = [
+    publishedPort(settings.publishedPort, settings.targetPort, settings.publishMode),
+    publishedPort(settings.publishedSslPort, settings.targetSslPort, settings.publishMode),
+  ].flat();
+  return { Mode: settings.publishMode === 'host' ? 'dnsrr' : 'vip', ...(ports.length === 0 ? {} : { Ports: ports }) };
+}
+
+function publishedPort(published: number | undefined, target: number, mode: 'ingress' | 'host'): readonly SpecJson[] {
+  return published === undefined
+    ? []
+    : [{ Protocol: 'tcp', TargetPort: target, PublishedPort: published, PublishMode: mode }];
+}
+
+function isFirst<Item>(item: Item, position: number, list: readonly Item[]): boolean {
+  return list.indexOf(item) === position;
+}

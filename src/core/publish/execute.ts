@@ -1,0 +1,27 @@
+/** Carries out planned steps, one Engine call each. Thin: every decision is in the plan. */
+import { assertNever } from '../../runtime/errors.ts';
+import type { EngineApi } from '../engine/engine-api.ts';
+import type { Step } from './plan.ts';
+
+/** Steps that change Swarm; `refuse-service` is a finding and no call. */
+export type EngineStep = Exclude<Step, { readonly kind: 'refuse-service' }>;
+
+export async function executeStep(engine: EngineApi, step: EngineStep, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  switch (step.kind) {
+    case 'create-config':
+      await engine.createConfig(step.config, signal);
+      return;
+    case 'create-service':
+      await engine.createService(step.spec, signal);
+      return;
+    case 'update-service':
+      await engine.updateService(step.service.id, step.service.version, step.spec, signal);
+      return;
+    case 'remove-config':
+      await engine.removeConfig(step.config.id, signal);
+      return;
+    default:
+      assertNever(step);
+  }
+}

@@ -1,0 +1,98 @@
+/** From each Snapshot to the newest revision of every cluster's model. A cluster whose content did not change keeps its revision. */
+
+import { parseLabels } from '../labels/parse-labels.ts';
+import { type BuiltModels, buildModels, type ClusterDefinition } from '../model/build.ts';
+import type { Finding } from '../model/finding.ts';
+import type { RoutingIntent } from '../model/intent.ts';
+import { toPort } from '../model/names.ts';
+import { digestModel } from '../model/revision.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import type { ReadableCell } from '../runtime/cell.ts';
+import { InvariantError } from '../runtime/errors.ts';
+import type { Logger } from '../runtime/logging.ts';
+import type { Component } from '../runtime/supervisor.ts';
+import type { ExtensionSettings } from '../settings/core-settings.ts';
+import type { Board, ExtensionBoard } from './board.ts';
+
+export function createReviser(snapshots: ReadableCell<Snapshot>, board: Board, logger: Logger): Component {
+  return {
+    name: 'revise',
+    async run(signal) {
+      let sequence = 0;
+      const extensions = [...board.extensions.values()];
+      const definitions = extensions.map(({ settings }) => definitionOf(settings));
+      for await (const snapshot of snapshots.watch(signal)) {
+        sequence += 1;
+        const { built, findings } = modelsOf(snapshot, definitions);
+        board.setFindings('routing', findings);
+        built.models.forEach((model, position) => {
+          const extension = extensions[position];
+          if (extension) {
+            publishRevision(extension, model, { sequence, versionIndex: snapshot.versionIndex }, logger);
+          }
+        });
+      }
+    },
+  };
+}
+
+/** Labels in, models and everything wrong with the labels out. Pure. */
+export function modelsOf(
+  snapshot: Snapshot,
+  definitions: readonly ClusterDefinition[],
+): { readonly built: BuiltModels; readonly findings: readonly Finding[] } {
+  const outcomes = snapshot.services.map(parseLabels);
+  const intents = outcomes.flatMap((outcome): RoutingIntent[] => (outcome.kind === 'intent' ? [outcome.intent] : []));
+  const built = buildModels(snapshot, intents, definitions);
+  const ofLabels = outcomes.flatMap((outcome) => (outcome.kind === 'not-ours' ? [] : outcome.findings));
+  return { built, findings: [...ofLabels, ...built.findings] };
+}
+
+function publishRevision(
+  { model: cell, settings }: ExtensionBoard,
+  model: BuiltModels['models'][number],
+  order: { readonly sequence: number; readonly versionIndex: number },
+  logger: Logger,
+): void {
+  const digest = digestModel(model);
+  if (cell.get()?.revision.digest === digest) {
+    return;
+  }
+  cell.set({ revision: { digest, ...order }, model });
+  logger.info(
+    {
+      serviceCluster: settings.serviceCluster,
+      extension: settings.name,
+      revision: digest.slice(0, 12),
+      hosts: model.hosts.length,
+      endpoints: model.pools.reduce((sum, pool) => sum + pool.endpoints.length, 0),
+    },
+    'model revised',
+  );
+}
+
+export function definitionOf(settings: ExtensionSettings): ClusterDefinition {
+  return {
+    proxyServiceName: settings.proxyServiceName,
+    header: {
+      serviceCluster: settings.serviceCluster,
+      extension: settings.name,
+      configPath: settings.proxyConfigPath,
+      listen: { http: port(settings.targetPort), tls: port(settings.targetSslPort) },
+      published: {
+        http: settings.publishedPort === undefined ? undefined : port(settings.publishedPort),
+        tls: settings.publishedSslPort === undefined ? undefined : port(settings.publishedSslPort),
+      },
+      optionsJson: settings.optionsJson,
+    },
+  };
+}
+
+/** Settings were checked at the door; a port that fails here is a bug there. */
+function port(value: number) {
+  const checked = toPort(value);
+  if (checked === undefined) {
+    throw new InvariantError(`settings let a port through that is none: ${value}`);
+  }
+  return checked;
+}
