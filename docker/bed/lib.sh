@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 set -euo pipefail
 shopt -s inherit_errexit
+umask 022 # a user who calls through sudo must be able to reach the sockets
 
 BED_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 BED_CHECKOUT=$(cd "$BED_DIR/../.." && pwd -P)
@@ -29,8 +30,9 @@ need_root() {
   for v in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY NODE_EXTRA_CA_CERTS; do
     [ -z "${!v:-}" ] || keep+=("$v=${!v}")
   done
-  exec sudo -n env "${keep[@]}" INTERLOCK_STATE="$STATE" INTERLOCK_CACHE="$CACHE" \
-    BED_HOST_NPM="$(host_npm)" BED_HOST_NPMRC="$(host_npmrc)" bash "$@"
+  keep+=(INTERLOCK_STATE="$STATE" INTERLOCK_CACHE="$CACHE")
+  [[ $1 != */debian.sh ]] || keep+=(BED_HOST_NPM="$(host_npm)" BED_HOST_NPMRC="$(host_npmrc)")
+  exec sudo -n env "${keep[@]}" bash "$@"
 }
 
 # The folder of the caller's npm ("" if there is none).

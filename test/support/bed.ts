@@ -115,7 +115,9 @@ export async function startSwarm(options: StartSwarmOptions): Promise<Swarm> {
 
 /** A cluster that is up already. */
 export async function openSwarm(name: string): Promise<Swarm> {
-  const swarm = (...argv: readonly string[]) => runBed('swarm.sh', argv);
+  const swarm = async (...argv: readonly string[]) => {
+    await runBed('swarm.sh', argv);
+  };
   const { nodes, hostAddress } = await describeSwarm(name);
   const first = nodes[0];
   if (first === undefined) throw new Error(`the cluster '${name}' has no nodes`);
@@ -127,12 +129,12 @@ export async function openSwarm(name: string): Promise<Swarm> {
     exec: (index, argv, options) => runBed('swarm.sh', ['exec', name, String(index), ...argv], options),
     netExec: (index, argv, options) => runBed('swarm.sh', ['net-exec', name, String(index), ...argv], options),
     nodeStates: async () => (await describeSwarm(name)).nodes.map((node) => node.state),
-    killNode: async (index) => void (await swarm('node-kill', name, String(index))),
-    crashNode: async (index) => void (await swarm('node-crash', name, String(index))),
-    startNode: async (index) => void (await swarm('node-start', name, String(index))),
-    link: async (index, state) => void (await swarm('link', name, String(index), state)),
-    loadImages: async (archives) => void (await swarm('load', name, ...archives)),
-    importImage: async (rootArchive, tag) => void (await swarm('import', name, rootArchive, tag)),
+    killNode: (index) => swarm('node-kill', name, String(index)),
+    crashNode: (index) => swarm('node-crash', name, String(index)),
+    startNode: (index) => swarm('node-start', name, String(index)),
+    link: (index, state) => swarm('link', name, String(index), state),
+    loadImages: (archives) => swarm('load', name, ...archives),
+    importImage: (rootArchive, tag) => swarm('import', name, rootArchive, tag),
     down: () => stopSwarm(name),
   };
 }
@@ -152,7 +154,11 @@ export interface Builder {
 /** The private build engine; starting it twice is one engine. */
 export async function startBuilder(options: CommandOptions = {}): Promise<Builder> {
   const dockerSocket = await printedBy('builder.sh', ['up'], options);
-  return { dockerSocket, down: async () => void (await runBed('builder.sh', ['down'])) };
+  return { dockerSocket, down: stopBuilder };
+}
+
+export async function stopBuilder(): Promise<void> {
+  await runBed('builder.sh', ['down']);
 }
 
 /** A .tar for `docker import`: 'minbase' has bash and coreutils, the others what our images stand on. */
