@@ -2,7 +2,7 @@
  * What the agent does about signals and about NGINX's life, as a pure function of the state and what happened.
  * Comes in: events. Goes out: the next state and the signal that NGINX gets, if any.
  */
-import type { NginxExit } from './nginx/process.ts';
+import type { NginxExit, NginxSignal } from './nginx/process.ts';
 
 /*
  *                     stop                           exited
@@ -38,13 +38,10 @@ export type AgentEvent =
   /** The caller's AbortSignal: a first stop, never a second one, because whoever aborts may have passed on a signal that came here too. */
   | { readonly kind: 'abort' };
 
-/** SIGHUP: read the file again. SIGUSR1: open the log files again. */
+/** Those that mean the same to NGINX. */
 export type PassedOnSignal = 'SIGHUP' | 'SIGUSR1';
 export type AgentSignal = 'SIGTERM' | 'SIGQUIT' | 'SIGINT' | PassedOnSignal;
 export const AGENT_SIGNALS: readonly AgentSignal[] = ['SIGTERM', 'SIGQUIT', 'SIGINT', 'SIGHUP', 'SIGUSR1'];
-
-/** What NGINX's master gets. SIGQUIT: finish what is in flight. SIGTERM: end now. */
-export type NginxSignal = 'SIGQUIT' | 'SIGTERM' | PassedOnSignal;
 
 export interface Step {
   readonly state: AgentState;

@@ -29,8 +29,20 @@ export const ERRORS = {
     todo: "Check that core runs and that this task is on core's control network.",
   },
   'WIRE.REFUSED': { class: 'permanent', todo: "Read core's words in the message." },
+  'WIRE.LISTEN_FAILED': {
+    class: 'permanent',
+    todo: 'Check ListenAddr, and that no other process of the container listens there.',
+  },
   'WIRE.MALFORMED': { class: 'permanent', todo: 'Use the same version of core and extension, or report it.' },
   'AGENT.CONFIG_MISSING': { class: 'permanent', todo: 'Mount the configuration at ProxyConfigPath.' },
+  'AGENT.CONFIG_DAEMON': {
+    class: 'permanent',
+    todo: 'Take `daemon on;` out of the proxy file: NGINX must stay in the foreground here.',
+  },
+  'AGENT.NGINX_MISSING': {
+    class: 'permanent',
+    todo: 'Use an image that has NGINX on its PATH, or name the binary in INTERLOCK_NGINX.',
+  },
   'AGENT.NGINX_EXITED': { class: 'permanent', todo: "Read NGINX's own words above; Swarm restarts the task." },
   'AGENT.NGINX_TOO_OLD': { class: 'permanent', todo: 'Use NGINX 1.28 or newer.' },
   'RENDER.CHECK_FAILED': { class: 'permanent', todo: "Read NGINX's words; the last good configuration keeps serving." },

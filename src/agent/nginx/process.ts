@@ -12,7 +12,6 @@ import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs';
 import type { Clock } from '../../runtime/clock.ts';
 import { OperationalError } from '../../runtime/errors.ts';
-import type { NginxSignal } from '../lifecycle.ts';
 
 export interface NginxCommand {
   readonly binary: string;
@@ -22,6 +21,9 @@ export interface NginxCommand {
   /** Passed on after ours; the values of `-g` among them are joined with `globals`, because NGINX heeds only the last `-g`. */
   readonly extraArgs: readonly string[];
 }
+
+/** SIGQUIT: finish what is in flight. SIGTERM: end now. SIGHUP: read the file again. SIGUSR1: open the log files again. */
+export type NginxSignal = 'SIGQUIT' | 'SIGTERM' | 'SIGHUP' | 'SIGUSR1';
 
 export type NginxExit =
   | { readonly kind: 'code'; readonly code: number }
