@@ -67,7 +67,7 @@ export function digestText(text: string, where: Place): string {
   return text;
 }
 
-/** Text without control characters, at least one character. */
+/** At least one character. */
 export function nonEmptyText(text: string, where: Place): string {
   if (text === '') {
     throw malformed(where, 'is empty');

@@ -98,7 +98,7 @@ export interface PoolMessage {
   readonly endpoints: readonly EndpointMessage[];
 }
 
-export type EmptyMessage = Readonly<Record<never, never>>;
+export type EmptyMessage = Readonly<Record<string, never>>;
 
 export interface UpstreamTlsMessage {
   readonly verify: boolean;

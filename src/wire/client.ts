@@ -1,0 +1,164 @@
+/** The caller's side of the contract: extensions, agents and people. Comes in: an endpoint and who we are. Goes out: calls in our own words. */
+import {
+  Client,
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  credentials,
+  type Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { abortReason } from '../runtime/clock.ts';
+import { OperationalError, toError } from '../runtime/errors.ts';
+import { decodeSubmitReply, encodeRefusal, encodeSubmission } from './artifact-codec.ts';
+import { callerMetadata } from './caller.ts';
+import type {
+  CallerIdentity,
+  ModelMessage,
+  Refusal,
+  RevisionRef,
+  StatusReport,
+  Submission,
+  SubmitOutcome,
+} from './contract.ts';
+import { errorOfStatus } from './errors.ts';
+import { CLIENT_OPTIONS, UNARY_TIMEOUT_MS } from './limits.ts';
+import { METHODS } from './methods.ts';
+import { decodeModelMessage, encodeWatchRequest } from './model-codec.ts';
+import type { BytesMethod } from './proto.ts';
+import { decodeStatusReport, encodeStatusRequest } from './status-codec.ts';
+
+export interface WireClientOptions {
+  /** `host:port`, e.g. `tasks.interlock_core:8080`; or `unix:/path`. */
+  readonly endpoint: string;
+  readonly identity: CallerIdentity;
+  /** Deadline of unary calls, default 10,000. */
+  readonly unaryTimeoutMs?: number;
+}
+
+/**
+ * Every call throws `WIRE.UNREACHABLE` (come back later), `WIRE.REFUSED` (core said no; `facts.reason`), `WIRE.MALFORMED` (its answer
+ * makes no sense), or the signal's reason once it has aborted.
+ */
+export interface WireClient {
+  /** One stream: it does not reconnect (`followModel` does). Ends without an error when core ends it. */
+  watchModel(have: RevisionRef | undefined, signal: AbortSignal): AsyncIterable<ModelMessage>;
+  submitArtifact(submission: Submission, signal: AbortSignal): Promise<SubmitOutcome>;
+  refuseRevision(refusal: Refusal, signal: AbortSignal): Promise<void>;
+  status(signal: AbortSignal): Promise<StatusReport>;
+  /** Closes the connection. Abort what is under way first. */
+  close(): void;
+}
+
+/** Opens no connection before the first call. */
+export function createWireClient(options: WireClientOptions): WireClient {
+  const { endpoint, identity, unaryTimeoutMs = UNARY_TIMEOUT_MS } = options;
+  const client = new Client(targetOf(endpoint), credentials.createInsecure(), {
+    ...CLIENT_OPTIONS,
+    'grpc.primary_user_agent': `interlock-${identity.role}/${identity.version}`,
+  });
+  const unary = (method: BytesMethod, request: Buffer, signal: AbortSignal): Promise<Buffer> =>
+    callUnary(client, method, request, { metadata: callerMetadata(identity), timeoutMs: unaryTimeoutMs, signal });
+
+  return {
+    async *watchModel(have, signal) {
+      signal.throwIfAborted();
+      const { path, requestSerialize, responseDeserialize } = METHODS.watchModel;
+      const request = encodeWatchRequest(have);
+      const metadata = callerMetadata(identity);
+      const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata);
+      for await (const bytes of streamOf(call, path, signal)) {
+        yield decodeModelMessage(bytes);
+      }
+    },
+    async submitArtifact(submission, signal) {
+      const reply = decodeSubmitReply(await unary(METHODS.submitArtifact, encodeSubmission(submission), signal));
+      if (reply.revision?.digest !== submission.revision.digest) {
+        throw new OperationalError('WIRE.MALFORMED', "core's answer is about another revision");
+      }
+      return reply.outcome;
+    },
+    async refuseRevision(refusal, signal) {
+      await unary(METHODS.refuseRevision, encodeRefusal(refusal), signal);
+    },
+    async status(signal) {
+      return decodeStatusReport(await unary(METHODS.getStatus, encodeStatusRequest(), signal));
+    },
+    close: () => client.close(),
+  };
+}
+
+/** With its scheme: `core:8080` alone could be read as a scheme named `core`. */
+function targetOf(endpoint: string): string {
+  return endpoint.startsWith('unix:') ? endpoint : `dns:${endpoint}`;
+}
+
+interface UnaryOptions {
+  readonly metadata: Metadata;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+function callUnary(
+  client: Client,
+  method: BytesMethod,
+  request: Buffer,
+  { metadata, timeoutMs, signal }: UnaryOptions,
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const { path, requestSerialize, responseDeserialize } = method;
+    // A wall-clock time, because that is what grpc-js takes.
+    const deadline = Date.now() + timeoutMs;
+    const call = client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      metadata,
+      { deadline },
+      done,
+    );
+    const unlink = cancelOnAbort(call, signal);
+
+    function done(failure: ServiceError | null, reply?: Buffer): void {
+      unlink();
+      if (failure !== null) {
+        reject(signal.aborted ? abortReason(signal) : errorOfStatus(failure, path));
+      } else {
+        resolve(reply ?? Buffer.alloc(0));
+      }
+    }
+  });
+}
+
+/** The stream as an async iterable; leaving it early cancels the call. */
+async function* streamOf(call: ClientReadableStream<Buffer>, path: string, signal: AbortSignal): AsyncIterable<Buffer> {
+  const unlink = cancelOnAbort(call, signal);
+  // `cancel` below ends the call with one more error event, after the loop has stopped listening.
+  call.on('error', () => undefined);
+  try {
+    for await (const bytes of call) {
+      yield bytes as Buffer;
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw errorOfStatus(toServiceError(error), path);
+  } finally {
+    unlink();
+    call.cancel();
+  }
+}
+
+/** A Readable rejects with what grpc-js emitted; anything else would be a bug of ours. */
+function toServiceError(error: unknown): ServiceError {
+  if (error instanceof Error && 'code' in error && 'details' in error) {
+    return error as ServiceError;
+  }
+  throw toError(error);
+}
+
+function cancelOnAbort(call: ClientUnaryCall | ClientReadableStream<Buffer>, signal: AbortSignal): () => void {
+  const cancel = (): void => call.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  return () => signal.removeEventListener('abort', cancel);
+}

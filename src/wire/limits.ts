@@ -1,0 +1,44 @@
+/** Sizes, times and counts on the wire, set on purpose. */
+import type { ChannelOptions, ServerOptions } from '@grpc/grpc-js';
+
+const MIB = 1024 * 1024;
+
+/** The largest request: an artifact of 1,000 KiB and its findings fit many times over. */
+export const MAX_REQUEST_BYTES = 16 * MIB;
+
+/** The largest answer: a full model of 10,000 hosts is 2.7 MB. */
+export const MAX_REPLY_BYTES = 64 * MIB;
+
+/** How long a unary call may take. */
+export const UNARY_TIMEOUT_MS = 10_000;
+
+export const SERVER_OPTIONS: ServerOptions = {
+  'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+  'grpc.max_send_message_length': MAX_REPLY_BYTES,
+  // Per connection. A daemon of ours holds one stream and a call or two.
+  'grpc.max_concurrent_streams': 100,
+  // A peer that vanished without a word (node lost, network cut) is let go within 30 s.
+  'grpc.keepalive_time_ms': 20_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.enable_channelz': 0,
+};
+
+export const CLIENT_OPTIONS: ChannelOptions = {
+  'grpc.max_send_message_length': MAX_REQUEST_BYTES,
+  'grpc.max_receive_message_length': MAX_REPLY_BYTES,
+  // A core that vanished without a word is noticed within 15 s.
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.keepalive_permit_without_calls': 1,
+  // `tasks.<core>` moves when core moves; grpc-js asks DNS every 30 s at most unless told otherwise.
+  'grpc.dns_min_time_between_resolutions_ms': 500,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 1_000,
+  // No TXT lookups for a service config, no retries behind our back, no proxy out of the environment.
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.enable_retries': 0,
+  'grpc.enable_http_proxy': 0,
+  // One connection per client, so that closing a client closes its connection.
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.enable_channelz': 0,
+};
