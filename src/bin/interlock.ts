@@ -1,0 +1,120 @@
+#!/usr/bin/env node
+/** Text in -> settings -> main(signal) -> exit code. The only file that sees argv, the environment and process signals. */
+import { readFileSync } from 'node:fs';
+import { agentMain } from '../agent/main.ts';
+import { type Command, HELP, parseCommandLine } from '../cli/command-line.ts';
+import { coreMain } from '../core/main.ts';
+import { extensionMain } from '../extension/main.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { ERRORS, isOperational, OperationalError, toError } from '../runtime/errors.ts';
+import { createLogger, type Logger } from '../runtime/logging.ts';
+import { formatProblems, parseCoreSettings } from '../settings/core-settings.ts';
+import { parseAgentSettings, parseExtensionSettings } from '../settings/daemon-settings.ts';
+
+/** sysexits.h: EX_USAGE. */
+const USAGE = 64;
+
+process.exitCode = await main(parseCommandLine(process.argv.slice(2)));
+
+async function main(command: Command): Promise<number> {
+  switch (command.kind) {
+    case 'help':
+      process.stdout.write(HELP);
+      return 0;
+    case 'version':
+      process.stdout.write(`interlock ${packageVersion()}\n`);
+      return 0;
+    case 'usage-error':
+      process.stderr.write(`${command.message}\nTry: interlock help\n`);
+      return USAGE;
+    case 'core':
+      return runDaemon('core', command.debug, runCore(command.configPath));
+    case 'extension':
+      return runDaemon('extension', command.debug, runExtension);
+    case 'agent':
+      return runDaemon('agent', command.debug, runAgent(command.nginxArgs));
+  }
+}
+
+type Daemon = (tools: { signal: AbortSignal; logger: Logger; clock: typeof systemClock }) => Promise<number>;
+
+/** SIGTERM, SIGINT and SIGQUIT ask for a stop; a second one ends the process at once. The agent handles its own signals. */
+async function runDaemon(component: string, debug: boolean, daemon: Daemon): Promise<number> {
+  const logger = createLogger({ component, level: debug ? 'debug' : 'info' });
+  const stop = new AbortController();
+  if (component !== 'agent') {
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
+      process.on(name, () => {
+        if (stop.signal.aborted) {
+          process.exit(1);
+        }
+        logger.info({ signal: name }, 'stopping');
+        stop.abort();
+      });
+    }
+  }
+  try {
+    return await daemon({ signal: stop.signal, logger, clock: systemClock });
+  } catch (error) {
+    return stop.signal.aborted && !isOperational(error) ? 0 : fail(logger, error);
+  }
+}
+
+/** What an operator has to act upon goes out as words and as a field; a bug goes out with its stack. */
+function fail(logger: Logger, error: unknown): number {
+  if (isOperational(error)) {
+    const { code, facts } = error;
+    logger.fatal({ err: error, code, facts, todo: ERRORS[code].todo }, error.message);
+  } else {
+    logger.fatal({ err: toError(error) }, 'a bug ended the process');
+  }
+  return 1;
+}
+
+function runCore(configPath: string): Daemon {
+  return async (tools) => {
+    const parsed = parseCoreSettings(readSettings(configPath));
+    if (!parsed.ok) {
+      throw new OperationalError(
+        'SETTINGS.INVALID',
+        `${configPath} cannot be used:\n${formatProblems(parsed.problems)}`,
+      );
+    }
+    await coreMain({ settings: parsed.settings, findings: parsed.findings, version: packageVersion() }, tools);
+    return 0;
+  };
+}
+
+function readSettings(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new OperationalError('SETTINGS.UNREADABLE', `cannot read ${path}: ${toError(cause).message}`, { cause });
+  }
+}
+
+const runExtension: Daemon = async (tools) => {
+  const parsed = parseExtensionSettings(process.env);
+  if (!parsed.ok) {
+    throw new OperationalError('SETTINGS.INVALID', formatProblems(parsed.problems));
+  }
+  await extensionMain({ ...parsed.settings, version: packageVersion() }, tools);
+  return 0;
+};
+
+function runAgent(nginxArgs: readonly string[]): Daemon {
+  return async (tools) => {
+    const parsed = parseAgentSettings(process.env);
+    if (!parsed.ok) {
+      throw new OperationalError('SETTINGS.INVALID', formatProblems(parsed.problems));
+    }
+    return agentMain({ ...parsed.settings, nginxArgs }, tools);
+  };
+}
+
+/** package.json stands two folders up, in the checkout and in the image. */
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { readonly version: string };
+  return version;
+}
