@@ -1,0 +1,124 @@
+/**
+ * The agent in this process with a real NGINX as its child, both on the machine's own paths. The binary and its
+ * libraries come from the Debian root of the bed, started through that root's own loader: no chroot, so NGINX's
+ * master is the agent's direct child and takes its signals itself, as in the proxy task.
+ */
+import { EventEmitter } from 'node:events';
+import { chmod, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AgentSignal } from '../../../src/agent/lifecycle.ts';
+import { agentMain } from '../../../src/agent/main.ts';
+import { systemClock } from '../../../src/runtime/clock.ts';
+import { createLogger } from '../../../src/runtime/logging.ts';
+import { freePort, nginxRoot } from '../../support/nginx.ts';
+
+export interface RunningAgent extends AsyncDisposable {
+  readonly port: number;
+  /** The agent's exit code. */
+  readonly exitCode: Promise<number>;
+  /** As if the agent's process had got it. */
+  signal(name: AgentSignal): void;
+  /** Resolves when the agent has said that it is in this state, at most 20 s. */
+  reached(state: 'serving' | 'draining' | 'stopped'): Promise<void>;
+  /** NGINX's standard error. */
+  stderr(): Promise<string>;
+  /** The pids of NGINX processes that run from this folder. */
+  pids(): Promise<readonly number[]>;
+  rewrite(http: string): Promise<void>;
+}
+
+/** `http` is what stands in the http context; `PORT` in it is replaced by a free port. */
+export async function startAgent(http: string): Promise<RunningAgent> {
+  const home = await mkdtemp(join(tmpdir(), 'interlock-agent-'));
+  await chmod(home, 0o755);
+  const port = await freePort();
+  const rewrite = (text: string) =>
+    writeFile(join(home, 'nginx.conf'), mainFile(home, text.replaceAll('PORT', String(port))));
+  await rewrite(http);
+  const options = {
+    configPath: join(home, 'nginx.conf'),
+    nginxBinary: await realNginx(home),
+    nginxArgs: ['-e', 'stderr'],
+  };
+
+  const signals = new EventEmitter();
+  const abort = new AbortController();
+  const lines: string[] = [];
+  const logger = createLogger({ level: 'debug', component: 'agent' }, { write: (line) => void lines.push(line) });
+  // Files, not pipes: NGINX opens /dev/stderr again, and that fails on the sockets Node makes for pipes.
+  const stderr = await open(join(home, 'stderr'), 'a');
+  const exitCode = agentMain(options, {
+    signal: abort.signal,
+    logger,
+    clock: systemClock,
+    signals,
+    stdio: ['ignore', 'ignore', stderr.fd],
+    directories: [],
+  });
+
+  return {
+    port,
+    exitCode,
+    rewrite,
+    signal: (name) => void signals.emit(name),
+    reached: (state) => eventually(() => lines.some((line) => line.includes(`"kind":"${state}"`))),
+    stderr: () => readFile(join(home, 'stderr'), 'utf8'),
+    pids: () => pidsOf(home),
+    [Symbol.asyncDispose]: async () => {
+      abort.abort();
+      signals.emit('SIGINT');
+      await exitCode.catch(() => undefined);
+      await stderr.close();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function eventually(holds: () => boolean | Promise<boolean>): Promise<void> {
+  const signal = AbortSignal.timeout(20_000);
+  while (!(await holds())) {
+    await systemClock.sleep(10, signal);
+  }
+}
+
+async function realNginx(home: string): Promise<string> {
+  const root = await nginxRoot();
+  const path = join(home, 'nginx');
+  const libraries = `$(echo ${root}/usr/lib/*-linux-gnu*)`;
+  const loader = `$(echo ${root}/lib64/ld-linux-*.so.* ${root}/lib/ld-linux-*.so.* | tr ' ' '\\n' | grep -v '[*]' | head -1)`;
+  await writeFile(
+    path,
+    `#!/bin/sh\nexec "${loader}" --library-path "${libraries}" --argv0 nginx ${root}/usr/sbin/nginx "$@"\n`,
+  );
+  await chmod(path, 0o755);
+  return path;
+}
+
+function mainFile(home: string, http: string): string {
+  const temp = ['client_body', 'proxy', 'fastcgi', 'scgi', 'uwsgi'].map((name) => `${name}_temp_path ${home}/${name};`);
+  return `worker_processes 2;
+pid ${home}/nginx.pid;
+error_log /dev/stderr notice;
+${process.getuid?.() === 0 ? 'user root;' : ''}
+events {}
+http {
+access_log off;
+keepalive_min_timeout 1s;
+${temp.join('\n')}
+${http}
+}
+`;
+}
+
+/** Masters only carry the folder in their command line; workers are their children. */
+async function pidsOf(home: string): Promise<readonly number[]> {
+  const found: number[] = [];
+  for (const name of await readdir('/proc')) {
+    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
+    if (/^\d+$/.test(name) && command.includes(join(home, 'nginx.conf'))) {
+      found.push(Number(name));
+    }
+  }
+  return found;
+}
