@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Swarms of real engines on one machine: each node is a dockerd in namespaces of its own.
+# Swarms of real engines on one machine (docs/testbed.md): each node is a dockerd in namespaces of its own.
 #
 #   swarm.sh up --name NAME [--nodes N] [--managers M] [--engine forky|trixie|host] [--fast-heartbeat]
 #               [--no-host-link] [--swarm-init-args "ARGS"]
