@@ -1,0 +1,282 @@
+/**
+ * Interlock deployed on a bed's Swarm by `docker stack deploy`, and what tests and benches do with it: make labelled services, ask the
+ * proxies, look at what core made. In: a Swarm and a config.toml. Out: addresses, answers, Engine objects.
+ */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import Docker from 'dockerode';
+import { Agent, request } from 'undici';
+import { sha256Hex } from '../../src/model/revision.ts';
+import type { Swarm } from './bed.ts';
+import { eventually } from './eventually.ts';
+
+const run = promisify(execFile);
+
+export const STACK = 'interlock';
+
+/** One default extension; two proxies in host mode on port 8080, on workers only when there is room for it. */
+export function defaultConfig(options: { readonly replicas?: number; readonly extra?: string } = {}): string {
+  return `ListenAddr = ":8080"
+DockerURL = "unix:///var/run/docker.sock"
+PollInterval = "3s"
+
+[Extensions.default]
+Image = "interlock/extension:dev"
+ServiceName = "interlock-extension"
+ProxyImage = "interlock/proxy:dev"
+ProxyServiceName = "interlock-proxy"
+ProxyConfigPath = "/etc/nginx/nginx.conf"
+ProxyReplicas = ${options.replicas ?? 1}
+ProxyStopSignal = "SIGQUIT"
+ProxyStopGracePeriod = "5s"
+PublishMode = "host"
+PublishedPort = 8080
+TargetPort = 80
+PublishedSSLPort = 8443
+TargetSSLPort = 443
+${options.extra ?? ''}
+[Extensions.default.Config]
+ClientMaxBodySize = "32m"
+`;
+}
+
+function stackFile(configPath: string, digest: string): string {
+  return `version: "3.8"
+services:
+  core:
+    image: interlock/core:dev
+    command: ["core", "-c", "/config.toml", "-D"]
+    init: true
+    read_only: true
+    cap_drop: [ALL]
+    volumes:
+      - /var/run/docker.sock:/var/run/docker.sock
+    networks: [control]
+    configs:
+      - source: config
+        target: /config.toml
+    deploy:
+      placement:
+        constraints: ["node.role==manager"]
+      restart_policy:
+        delay: 1s
+networks:
+  control:
+    driver: overlay
+configs:
+  config:
+    name: interlock-test.${digest.slice(0, 12)}
+    file: ${configPath}
+`;
+}
+
+export interface AppOptions {
+  readonly name: string;
+  /** `com.docker.lb.` is put before each key. */
+  readonly lb?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly networks: readonly string[];
+  readonly replicas?: number;
+  readonly env?: readonly string[];
+  readonly constraints?: readonly string[];
+  readonly ports?: readonly Record<string, unknown>[];
+  readonly updateOrder?: 'start-first' | 'stop-first';
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+export interface Interlock {
+  readonly swarm: Swarm;
+  readonly docker: Docker;
+  /** `docker …` on the manager. */
+  cli(...args: readonly string[]): Promise<string>;
+  createNetwork(name: string): Promise<string>;
+  /** Returns the service's id; `interlock/demo:dev` listens on 8080. */
+  createApp(options: AppOptions): Promise<string>;
+  /** Reads the spec, lets `change` edit a copy, writes it back; out-of-sequence answers are tried again. */
+  updateService(idOrName: string, change: (spec: ServiceSpec) => void): Promise<void>;
+  removeService(idOrName: string): Promise<void>;
+  inspectService(idOrName: string): Promise<ServiceJson>;
+  /** `http://address:8080` of every node that runs a proxy task right now. */
+  proxies(): Promise<readonly string[]>;
+  ask(base: string, host: string, path?: string, headers?: Record<string, string>): Promise<Answer>;
+  /** Waits until every running proxy (at least `proxies`, default 1) answers like this. */
+  untilAll(
+    host: string,
+    like: (answer: Answer) => boolean,
+    options?: { readonly proxies?: number; readonly timeoutMs?: number },
+  ): Promise<void>;
+  /** Everything core logged so far, one object per line; lines that are not JSON are left out. */
+  coreLog(): Promise<readonly Record<string, unknown>[]>;
+  down(): Promise<void>;
+}
+
+/** The parts of a spec that tests edit. */
+export interface ServiceSpec {
+  Name: string;
+  Labels: Record<string, string>;
+  Mode: { Replicated?: { Replicas: number } };
+  TaskTemplate: { ForceUpdate?: number; ContainerSpec: Record<string, unknown>; Networks?: { Target: string }[] };
+  [key: string]: unknown;
+}
+
+export interface ServiceJson {
+  readonly ID: string;
+  readonly Version: { readonly Index: number };
+  readonly Spec: ServiceSpec;
+  readonly UpdateStatus?: { readonly State: string };
+}
+
+export interface TaskJson {
+  readonly ID: string;
+  readonly ServiceID: string;
+  readonly NodeID?: string;
+  readonly DesiredState: string;
+  readonly Status: {
+    readonly State: string;
+    readonly Err?: string;
+    readonly ContainerStatus?: { readonly ContainerID: string };
+  };
+}
+
+/** Deploys the stack; does not wait for a proxy, because there is none before the first answer of the extension. */
+export async function deployInterlock(swarm: Swarm, config: string): Promise<Interlock> {
+  const folder = await mkdtemp(join(tmpdir(), 'interlock-stack-'));
+  const socket = swarm.managerSocket;
+  const docker = new Docker({ socketPath: socket });
+  const agent = new Agent({ connect: { timeout: 2_000 }, headersTimeout: 10_000, bodyTimeout: 10_000, pipelining: 0 });
+
+  async function cli(...args: readonly string[]): Promise<string> {
+    const { stdout } = await run('docker', ['-H', `unix://${socket}`, ...args], { maxBuffer: 64 * 1024 * 1024 });
+    return stdout;
+  }
+
+  const configPath = join(folder, 'config.toml');
+  await writeFile(configPath, config);
+  await writeFile(join(folder, 'stack.yml'), stackFile(configPath, sha256Hex(config)));
+  await cli('stack', 'deploy', '-c', join(folder, 'stack.yml'), STACK);
+
+  async function tasksOf(service: string): Promise<readonly TaskJson[]> {
+    // Shape: Engine API `GET /tasks`.
+    return (await docker.listTasks({ filters: { service: [service] } })) as unknown as readonly TaskJson[];
+  }
+
+  async function inspectService(idOrName: string): Promise<ServiceJson> {
+    // Shape: Engine API `GET /services/{id}`.
+    return (await docker.getService(idOrName).inspect()) as unknown as ServiceJson;
+  }
+
+  async function proxies(): Promise<readonly string[]> {
+    const tasks = (await tasksOf('interlock-proxy')).filter(
+      ({ DesiredState, Status }) => DesiredState === 'running' && Status.State === 'running',
+    );
+    const nodes = (await docker.listNodes()) as unknown as readonly { ID: string; Description: { Hostname: string } }[];
+    return tasks.map(({ NodeID }) => {
+      const hostname = nodes.find(({ ID }) => ID === NodeID)?.Description.Hostname ?? '';
+      const node = swarm.nodes[Number(hostname.replace(/^\D+/, '')) - 1];
+      return `http://${node?.address ?? '0.0.0.0'}:8080`;
+    });
+  }
+
+  async function ask(base: string, host: string, path = '/', headers: Record<string, string> = {}): Promise<Answer> {
+    const response = await request(`${base}${path}`, { dispatcher: agent, headers: { ...headers, host } });
+    return { status: response.statusCode, headers: response.headers, body: await response.body.text() };
+  }
+
+  return {
+    swarm,
+    docker,
+    cli,
+    inspectService,
+    proxies,
+    ask,
+    async createNetwork(name) {
+      const { id } = await docker.createNetwork({ Name: name, Driver: 'overlay', CheckDuplicate: true });
+      return id;
+    },
+    async createApp(options) {
+      const created = (await docker.createService(appSpec(options) as never)) as unknown as {
+        id?: string;
+        ID?: string;
+      };
+      return created.id ?? created.ID ?? '';
+    },
+    async updateService(idOrName, change) {
+      await eventually(
+        async () => {
+          const { Spec, Version } = await inspectService(idOrName);
+          const spec = structuredClone(Spec);
+          change(spec);
+          await docker.getService(idOrName).update({ ...spec, version: Version.Index } as never);
+        },
+        { timeoutMs: 10_000 },
+      );
+    },
+    async removeService(idOrName) {
+      await docker.getService(idOrName).remove();
+    },
+    async untilAll(host, like, { proxies: atLeast = 1, timeoutMs = 60_000 } = {}) {
+      await eventually(
+        async () => {
+          const bases = await proxies();
+          if (bases.length < atLeast) {
+            throw new Error(`${bases.length} of ${atLeast} proxies run`);
+          }
+          for (const base of bases) {
+            const answer = await ask(base, host);
+            if (!like(answer)) {
+              throw new Error(`${base} answers ${host} with ${answer.status}: ${answer.body.slice(0, 200)}`);
+            }
+          }
+        },
+        { timeoutMs },
+      );
+    },
+    async coreLog() {
+      const text = await cli('service', 'logs', '--raw', `${STACK}_core`);
+      return text.split('\n').flatMap(parseLine);
+    },
+    async down() {
+      await agent.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function parseLine(line: string): readonly Record<string, unknown>[] {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? [value as Record<string, unknown>] : [];
+  } catch {
+    return []; // a line cut by the log's reader
+  }
+}
+
+function appSpec(options: AppOptions): Record<string, unknown> {
+  const lb = Object.entries(options.lb ?? {}).map(([key, value]) => [`com.docker.lb.${key}`, value] as const);
+  return {
+    Name: options.name,
+    Labels: { ...Object.fromEntries(lb), ...options.labels },
+    TaskTemplate: {
+      ContainerSpec: {
+        Image: 'interlock/demo:dev',
+        Env: [`DEMO_NAME=${options.name}`, ...(options.env ?? [])],
+        Init: true,
+        StopGracePeriod: 2_000_000_000,
+      },
+      Networks: options.networks.map((Target) => ({ Target })),
+      RestartPolicy: { Condition: 'any', Delay: 100_000_000 },
+      ...(options.constraints === undefined ? {} : { Placement: { Constraints: options.constraints } }),
+    },
+    Mode: { Replicated: { Replicas: options.replicas ?? 1 } },
+    UpdateConfig: { Parallelism: 1, Order: options.updateOrder ?? 'start-first', Monitor: 500_000_000 },
+    EndpointSpec: { Mode: 'dnsrr', ...(options.ports === undefined ? {} : { Ports: options.ports }) },
+  };
+}
