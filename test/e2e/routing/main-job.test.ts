@@ -1,0 +1,220 @@
+/** The main job on a real Swarm of three nodes: real engines, real NGINX, two proxies in host mode, classic delivery. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { imageArchive } from '../../support/images.ts';
+import { type Swarm, startSwarm } from '../../support/bed.ts';
+import { eventually } from '../../support/eventually.ts';
+import { defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
+
+const PROXIES = 2;
+let swarm: Swarm;
+let interlock: Interlock;
+
+beforeAll(async () => {
+  swarm = await startSwarm({ name: 'main-job', nodes: 3, fastHeartbeat: true });
+  await swarm.loadImages([await imageArchive()]);
+  interlock = await deployInterlock(swarm, defaultConfig({ replicas: PROXIES }));
+  await interlock.createNetwork('app');
+});
+
+afterAll(async () => {
+  await interlock?.down();
+  await swarm?.down();
+});
+
+const answeredBy = (name: string) => (answer: { status: number; body: string }) =>
+  answer.status === 200 && answer.body.startsWith(name);
+const status = (code: number) => (answer: { status: number }) => answer.status === code;
+
+/** Host names of the replicas that answer, over a number of requests through every proxy. */
+async function replicasSeen(host: string): Promise<ReadonlySet<string>> {
+  const seen = new Set<string>();
+  for (const base of await interlock.proxies()) {
+    for (let request = 0; request < 24; request += 1) {
+      const { headers } = await interlock.ask(base, host);
+      seen.add(String(headers['x-demo-host']));
+    }
+  }
+  return seen;
+}
+
+/** Version indexes of everything core wrote: equal before and after means that nothing was written. */
+async function ownVersions(): Promise<Readonly<Record<string, number>>> {
+  const services = await Promise.all(['interlock-extension', 'interlock-proxy'].map((name) => interlock.inspectService(name)));
+  const configs = (await interlock.docker.listConfigs()) as unknown as { Spec: { Name: string }; Version: { Index: number } }[];
+  return Object.fromEntries([
+    ...services.map((service) => [service.Spec.Name, service.Version.Index] as const),
+    ...configs.map((config) => [config.Spec.Name, config.Version.Index] as const),
+  ]);
+}
+
+async function untilSettled(): Promise<void> {
+  await eventually(
+    async () => {
+      const { UpdateStatus } = await interlock.inspectService('interlock-proxy');
+      const running = await interlock.proxies();
+      return running.length === PROXIES && (UpdateStatus === undefined || UpdateStatus.State === 'completed');
+    },
+    { timeoutMs: 90_000, everyMs: 250 },
+  );
+}
+
+describe('the main job', () => {
+  it('reaches a labelled service through every proxy', async () => {
+    await interlock.createApp({ name: 'demo', networks: ['app'], lb: { hosts: 'demo.local', port: '8080' } });
+    await interlock.untilAll('demo.local', answeredBy('demo'), { proxies: PROXIES, timeoutMs: 120_000 });
+    await untilSettled();
+  });
+
+  it('answers unknown hosts with 503', async () => {
+    for (const base of await interlock.proxies()) {
+      expect((await interlock.ask(base, 'nobody.local')).status).toBe(503);
+    }
+  });
+
+  it('routes to all replicas after scaling up, and to the rest after scaling down', async () => {
+    await interlock.updateService('demo', (spec) => {
+      spec.Mode.Replicated = { Replicas: 4 };
+    });
+    await eventually(async () => (await replicasSeen('demo.local')).size === 4, { timeoutMs: 90_000, everyMs: 500 });
+
+    await interlock.updateService('demo', (spec) => {
+      spec.Mode.Replicated = { Replicas: 2 };
+    });
+    await untilSettled();
+    await eventually(async () => (await replicasSeen('demo.local')).size === 2, { timeoutMs: 90_000, everyMs: 500 });
+  });
+
+  it('follows a changed label', async () => {
+    await interlock.updateService('demo', (spec) => {
+      spec.Labels['com.docker.lb.hosts'] = 'renamed.local';
+    });
+    await interlock.untilAll('renamed.local', answeredBy('demo'), { proxies: PROXIES });
+    await interlock.untilAll('demo.local', status(503), { proxies: PROXIES });
+    await untilSettled();
+  });
+
+  it('lets a service that cannot be routed harm nobody, and says what is wrong with each', async () => {
+    await interlock.createApp({ name: 'no-port', networks: ['app'], lb: { hosts: 'no-port.local' } });
+    await interlock.createApp({ name: 'no-net', networks: ['app'], lb: { hosts: 'no-net.local', port: '8080', network: 'nowhere' } });
+    await interlock.createApp({
+      name: 'nonsense',
+      networks: ['app'],
+      lb: { hosts: 'bad host;{}$x, ok.local', port: '0x50', network: '"; }', colour: 'blue' },
+    });
+    await interlock.createApp({ name: 'good', networks: ['app'], lb: { hosts: 'good.local', port: '8080' } });
+    await interlock.untilAll('good.local', answeredBy('good'), { proxies: PROXIES });
+    await interlock.untilAll('renamed.local', answeredBy('demo'), { proxies: PROXIES });
+
+    const findings = (await interlock.coreLog()).flatMap((line) => (line['finding'] === undefined ? [] : [line['finding']]));
+    const said = findings as { readonly code: string; readonly service: string }[];
+    expect(said).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ code: 'LABEL.PORT_MISSING', service: 'no-port' }),
+        expect.objectContaining({ code: 'LABEL.NETWORK_UNKNOWN', service: 'no-net' }),
+        expect.objectContaining({ code: 'LABEL.PORT_INVALID', service: 'nonsense' }),
+      ]),
+    );
+    await untilSettled();
+  });
+
+  it('writes nothing and rolls nothing when core is killed and comes back', async () => {
+    const before = await ownVersions();
+    const [core] = (await interlock.docker.listTasks({
+      filters: { service: ['interlock_core'], 'desired-state': ['running'] },
+    })) as unknown as { ID: string; Status: { ContainerStatus: { ContainerID: string } } }[];
+    await interlock.docker.getContainer(core?.Status.ContainerStatus.ContainerID ?? '').kill();
+
+    await eventually(
+      async () => {
+        const [next] = (await interlock.docker.listTasks({
+          filters: { service: ['interlock_core'], 'desired-state': ['running'] },
+        })) as unknown as { ID: string; Status: { State: string } }[];
+        return next !== undefined && next.ID !== core?.ID && next.Status.State === 'running';
+      },
+      { timeoutMs: 60_000, everyMs: 250 },
+    );
+    // The new core has taken the extension's artifact when it logs so; what it would write, it writes then.
+    const accepted = async () => (await interlock.coreLog()).filter((line) => line['msg'] === 'artifact accepted').length;
+    const sofar = await accepted();
+    await eventually(async () => (await accepted()) > sofar || (await coreStarts()) > 1, { timeoutMs: 60_000, everyMs: 500 });
+    await eventually(async () => (await interlock.ask((await interlock.proxies())[0] ?? '', 'good.local')).status === 200);
+    expect(await ownVersions()).toEqual(before);
+
+    await interlock.createApp({ name: 'after-core', networks: ['app'], lb: { hosts: 'after-core.local', port: '8080' } });
+    await interlock.untilAll('after-core.local', answeredBy('after-core'), { proxies: PROXIES });
+    await untilSettled();
+  });
+
+  it('goes on serving when the extension is killed, and the next change arrives', async () => {
+    const [extension] = (await interlock.docker.listTasks({
+      filters: { service: ['interlock-extension'], 'desired-state': ['running'] },
+    })) as unknown as { NodeID: string; Status: { ContainerStatus: { ContainerID: string } } }[];
+    const node = await interlock.docker.getNode(extension?.NodeID ?? '').inspect();
+    const index = Number(String(node.Description.Hostname).replace(/^\D+/, ''));
+    const id = extension?.Status.ContainerStatus.ContainerID ?? '';
+    await swarm.exec(index, ['docker', 'kill', id]);
+    for (const base of await interlock.proxies()) {
+      expect((await interlock.ask(base, 'good.local')).status).toBe(200);
+    }
+
+    await interlock.createApp({ name: 'after-ext', networks: ['app'], lb: { hosts: 'after-ext.local', port: '8080' } });
+    await interlock.untilAll('after-ext.local', answeredBy('after-ext'), { proxies: PROXIES });
+    await untilSettled();
+  });
+
+  it('answers 503 for a host whose service was removed, and keeps the others', async () => {
+    await interlock.removeService('good');
+    await interlock.untilAll('good.local', status(503), { proxies: PROXIES });
+    await interlock.untilAll('renamed.local', answeredBy('demo'), { proxies: PROXIES });
+    await untilSettled();
+  });
+
+  it('joins a second network for a service that is on it', async () => {
+    await interlock.createNetwork('other');
+    await interlock.createApp({ name: 'far', networks: ['other'], lb: { hosts: 'far.local', port: '8080' } });
+    await interlock.untilAll('far.local', answeredBy('far'), { proxies: PROXIES });
+    await untilSettled();
+  });
+
+  it('keeps at most ten superseded proxy configs', async () => {
+    for (let change = 0; change < 12; change += 1) {
+      await interlock.updateService('demo', (spec) => {
+        spec.Labels['com.docker.lb.hosts'] = `renamed.local,extra-${change}.local`;
+      });
+      await interlock.untilAll(`extra-${change}.local`, answeredBy('demo'), { proxies: 1 });
+    }
+    await untilSettled();
+    await eventually(
+      async () => {
+        const configs = (await interlock.docker.listConfigs()) as unknown as { Spec: { Labels: Record<string, string> } }[];
+        const ours = configs.filter(({ Spec }) => Spec.Labels['type'] === 'com.docker.interlock.core.proxy-config');
+        return ours.length <= 12;
+      },
+      { timeoutMs: 30_000 },
+    );
+  });
+
+  it('leaves with docker stack rm, whole', async () => {
+    await interlock.cli('stack', 'rm', 'interlock');
+    await eventually(
+      async () => {
+        const services = (await interlock.docker.listServices()) as unknown as { Spec: { Name: string } }[];
+        const configs = (await interlock.docker.listConfigs()) as unknown as { Spec: { Name: string } }[];
+        const networks = (await interlock.docker.listNetworks()) as unknown as { Name: string }[];
+        const left = [
+          ...services.map(({ Spec }) => Spec.Name),
+          ...configs.map(({ Spec }) => Spec.Name),
+          ...networks.map(({ Name }) => Name),
+        ].filter((name) => name.includes('interlock'));
+        if (left.length > 0) {
+          throw new Error(`left behind: ${left.join(', ')}`);
+        }
+      },
+      { timeoutMs: 60_000, everyMs: 500 },
+    );
+  });
+});
+
+async function coreStarts(): Promise<number> {
+  return (await interlock.coreLog()).filter((line) => line['msg'] === 'core starts').length;
+}
