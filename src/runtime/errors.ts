@@ -15,6 +15,10 @@ export const ERRORS = {
     class: 'permanent',
     todo: "Read the engine's words; a value in config.toml or a label is not acceptable to it.",
   },
+  'ENGINE.FAILED': {
+    class: 'retryable',
+    todo: "Read the engine's words; the managers may be without a leader. Core tries again.",
+  },
   'ENGINE.BROKEN_ANSWER': {
     class: 'retryable',
     todo: "Report it with the engine's version: its answer does not have the documented shape.",

@@ -1,5 +1,10 @@
 /** Sizes, times and counts on the wire, set on purpose. */
-import type { ChannelOptions, ServerOptions } from '@grpc/grpc-js';
+import { type ChannelOptions, logVerbosity, type ServerOptions, setLogVerbosity } from '@grpc/grpc-js';
+
+// grpc-js prints to stderr past our log; all it has to say also reaches us as an error. GRPC_VERBOSITY brings it back.
+if (process.env['GRPC_VERBOSITY'] === undefined) {
+  setLogVerbosity(logVerbosity.NONE);
+}
 
 const MIB = 1024 * 1024;
 
