@@ -14,7 +14,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { toError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type { Component } from '../../runtime/supervisor.ts';
-import { buildSnapshot } from '../../snapshot/build-snapshot.ts';
+import { buildSnapshot } from '../../snapshot/snapshot.ts';
 import type { EngineApi, EngineEvent } from '../engine/engine-api.ts';
 import { convergingServices } from './converging.ts';
 import { applyBatch, type TaskBatch, type TaskFeed } from './task-feed.ts';

@@ -1,0 +1,204 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { EngineApi, EngineEvent } from '../../../../src/core/engine/engine-api.ts';
+import { createObserver, type Observer } from '../../../../src/core/observe/observer.ts';
+import { createPollFeed } from '../../../../src/core/observe/poll-feed.ts';
+import type { Service, Snapshot, Task } from '../../../../src/model/snapshot.ts';
+import { createTrigger } from '../../../../src/runtime/cell.ts';
+import { OperationalError } from '../../../../src/runtime/errors.ts';
+import { createLogger } from '../../../../src/runtime/logging.ts';
+import { runComponents } from '../../../../src/runtime/supervisor.ts';
+import { createManualClock, type ManualClock, settle } from '../../../fakes/manual-clock.ts';
+import { network, node, service, task } from '../../../support/snapshots.ts';
+
+/** A Swarm that a test edits by hand; calls can be made to fail. */
+interface Stub {
+  services: readonly Service[];
+  tasks: readonly Task[];
+  readonly calls: string[];
+  readonly broken: Set<string>;
+  emit(event: EngineEvent): void;
+  breakEvents(): void;
+}
+
+function createStub(): Stub &
+  Pick<EngineApi, 'listServices' | 'listTasks' | 'listNodes' | 'listNetworks' | 'listSecrets' | 'events'> {
+  const calls: string[] = [];
+  const broken = new Set<string>();
+  const queue: EngineEvent[] = [];
+  const news = createTrigger();
+  let cut = false;
+  const answer = async <Value>(name: string, value: () => Value): Promise<Value> => {
+    calls.push(name);
+    if (broken.has(name)) {
+      throw new OperationalError('ENGINE.UNREACHABLE', `${name} fails`);
+    }
+    return value();
+  };
+  const stub = {
+    services: [service()] as readonly Service[],
+    tasks: [task()] as readonly Task[],
+    calls,
+    broken,
+    emit(event: EngineEvent) {
+      queue.push(event);
+      news.fire();
+    },
+    breakEvents() {
+      cut = true;
+      news.fire();
+    },
+    listServices: () => answer('services', () => stub.services),
+    listTasks: (_signal: AbortSignal, filter?: { readonly serviceIds: readonly string[] }) =>
+      answer(filter === undefined ? 'tasks' : `tasks of ${filter.serviceIds.join()}`, () =>
+        stub.tasks.filter(({ serviceId }) => filter === undefined || filter.serviceIds.includes(serviceId)),
+      ),
+    listNodes: () => answer('nodes', () => [node()]),
+    listNetworks: () => answer('networks', () => [network()]),
+    listSecrets: () => answer('secrets', () => []),
+    async *events(signal: AbortSignal): AsyncIterable<EngineEvent> {
+      cut = false;
+      yield { kind: 'connected' };
+      for (;;) {
+        const next = queue.shift();
+        if (next !== undefined) {
+          yield next;
+        } else if (cut) {
+          throw new OperationalError('ENGINE.UNREACHABLE', 'events end');
+        } else {
+          await news.wait(signal);
+        }
+      }
+    },
+  };
+  return stub;
+}
+
+const POLL_MS = 3_000;
+let clock: ManualClock;
+let stub: ReturnType<typeof createStub>;
+let observer: Observer;
+let stop: AbortController;
+let running: Promise<void>;
+
+beforeEach(() => {
+  clock = createManualClock(Date.parse('2026-06-01T00:00:00Z'));
+  stub = createStub();
+  stop = new AbortController();
+});
+
+afterEach(async () => {
+  stop.abort();
+  await running;
+});
+
+function start(): void {
+  // Only these methods are called by the observer; a missing one would throw loudly.
+  const engine = stub as unknown as EngineApi;
+  const logger = createLogger({ level: 'silent', component: 'test' });
+  const feed = createPollFeed(engine, clock, { pollMs: POLL_MS, convergingMs: 250 });
+  observer = createObserver(engine, feed, { clock, logger }, { resyncMs: 60_000 });
+  running = runComponents(observer.components, stop.signal, logger);
+}
+
+function seen(): Snapshot {
+  const snapshot = observer.snapshots.get();
+  if (snapshot === undefined) {
+    throw new Error('nothing published');
+  }
+  return snapshot;
+}
+
+describe('the observer', () => {
+  it('publishes a complete Snapshot', async () => {
+    start();
+    await settle();
+    expect(seen()).toMatchObject({ services: [{ id: 'svc1' }], tasks: [{ id: 'task1' }], nodes: [{}], networks: [{}] });
+  });
+
+  it.each(['services', 'tasks', 'nodes', 'networks', 'secrets'])(
+    'publishes nothing while %s cannot be listed, and catches up by itself',
+    async (part) => {
+      stub.broken.add(part);
+      start();
+      await clock.advance(5_000);
+      expect(observer.snapshots.get()).toBeUndefined();
+      stub.broken.clear();
+      await clock.advance(15_000);
+      expect(seen().services).toHaveLength(1);
+    },
+  );
+
+  it('keeps the last picture when a list fails', async () => {
+    start();
+    await settle();
+    stub.broken.add('tasks');
+    await clock.advance(30_000);
+    expect(seen().tasks).toHaveLength(1);
+  });
+
+  it('lists services and tasks again on a service event, without waiting for the poll', async () => {
+    start();
+    await settle();
+    stub.services = [service({ version: 2 }), service({ id: 'svc2', name: 'two' })];
+    stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2' })];
+    stub.emit({ kind: 'service', action: 'create', id: 'svc2', attributes: {} });
+    await settle();
+    expect(seen().services).toHaveLength(2);
+    expect(seen().tasks).toHaveLength(2);
+  });
+
+  it('finds a task change within one poll, though no event tells of it', async () => {
+    start();
+    await settle();
+    stub.tasks = [task({ version: 2, desiredState: 'shutdown' })];
+    await clock.advance(POLL_MS);
+    expect(seen().tasks).toMatchObject([{ desiredState: 'shutdown' }]);
+  });
+
+  it('looks every 250 ms at a service whose replicas are unmet, and only at that one', async () => {
+    stub.services = [service({ mode: { kind: 'replicated', replicas: 2 } }), service({ id: 'svc2', name: 'calm' })];
+    stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2' })];
+    start();
+    await settle();
+    stub.calls.length = 0;
+    await clock.advance(1_000);
+    expect(stub.calls.filter((call) => call === 'tasks of svc1').length).toBeGreaterThanOrEqual(3);
+    expect(stub.calls).not.toContain('tasks');
+    expect(seen().tasks).toHaveLength(2);
+  });
+
+  it('publishes nothing new when nothing changed', async () => {
+    start();
+    await settle();
+    const first = seen();
+    await clock.advance(200_000);
+    expect(seen()).toBe(first);
+  });
+
+  it('reconnects to the events and lists everything then, because anything may have been missed', async () => {
+    start();
+    await settle();
+    stub.services = [service({ version: 7 })];
+    stub.calls.length = 0;
+    stub.breakEvents();
+    await clock.advance(2_000);
+    expect(stub.calls).toEqual(expect.arrayContaining(['services', 'nodes', 'networks', 'secrets']));
+    expect(seen().services).toMatchObject([{ version: 7 }]);
+  });
+
+  it('finds by the resync what no event told', async () => {
+    start();
+    await settle();
+    stub.services = [service({ version: 9 })];
+    await clock.advance(60_000);
+    expect(seen().services).toMatchObject([{ version: 9 }]);
+  });
+
+  it('stops at once and leaves nobody waiting', async () => {
+    start();
+    await settle();
+    stop.abort();
+    await running;
+    expect(clock.sleepers()).toBe(0);
+  });
+});
