@@ -43,7 +43,8 @@ export function key<T, const F>(kind: ValueKind<T>, fallback: F, description: st
       }
       const value = kind.read(raw);
       if (value === undefined) {
-        context.addIssue({ code: 'custom', message: kind.expected });
+        const found = describeFound(kind.blame === undefined ? raw : kind.blame(raw));
+        context.addIssue({ code: 'custom', message: kind.expected, params: { found } });
         return z.NEVER;
       }
       return value;
@@ -60,7 +61,12 @@ function showDefault(fallback: unknown): string {
 
 export type Reading<T> =
   | { readonly ok: true; readonly values: T; readonly written: WrittenKeys; readonly findings: readonly Finding[] }
-  | { readonly ok: false; readonly problems: readonly SettingsProblem[]; readonly findings: readonly Finding[] };
+  | {
+      readonly ok: false;
+      readonly problems: readonly SettingsProblem[];
+      readonly written: WrittenKeys;
+      readonly findings: readonly Finding[];
+    };
 
 /** From a key's official spelling to the value and the spelling found in the file; only keys that are there. */
 export type WrittenKeys = ReadonlyMap<string, { readonly path: string; readonly raw: unknown }>;
@@ -73,13 +79,13 @@ export function readTable<Shape extends z.core.$ZodShape>(
 ): Reading<z.output<z.ZodObject<Shape>>> {
   if (!isTable(raw)) {
     const problem = { path, found: describeFound(raw), expected: 'a table of keys and values' };
-    return { ok: false, problems: [problem], findings: [] };
+    return { ok: false, problems: [problem], written: new Map(), findings: [] };
   }
   const { written, problems, findings } = matchKeys(Object.keys(schema.shape), raw, path);
   const result = schema.safeParse(Object.fromEntries([...written].map(([name, { raw: value }]) => [name, value])));
   const issues = result.success ? [] : result.error.issues.map((issue) => toProblem(issue, written, path));
   if (!result.success || problems.length > 0) {
-    return { ok: false, problems: [...problems, ...issues], findings };
+    return { ok: false, problems: [...problems, ...issues], written, findings };
   }
   return { ok: true, values: result.data, written, findings };
 }
@@ -119,6 +125,10 @@ function unknownKey(name: string, known: readonly string[], path: string): Findi
 
 function toProblem(issue: z.core.$ZodIssue, written: WrittenKeys, path: string): SettingsProblem {
   const name = String(issue.path[0] ?? '');
-  const found = written.get(name);
-  return { path: found?.path ?? joinPath(path, name), found: describeFound(found?.raw), expected: issue.message };
+  const found: unknown = issue.code === 'custom' ? issue.params?.['found'] : undefined;
+  return {
+    path: written.get(name)?.path ?? joinPath(path, name),
+    found: typeof found === 'string' ? found : describeFound(written.get(name)?.raw),
+    expected: issue.message,
+  };
 }

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import type { Finding } from '../model/finding.ts';
-import { type IpAddress, type Port, parseIpAddress, toPort } from '../model/names.ts';
+import { type IpAddress, type Port, parseIpAddress } from '../model/names.ts';
 import { key, readTable } from './key-table.ts';
 import { type LogFormat, parseLogFormat } from './log-format.ts';
 import type { SettingsProblem } from './problem.ts';
@@ -20,6 +20,7 @@ import {
   type ValueKind,
   wholeNumber,
 } from './value-kind.ts';
+import { findWaitingKeys } from './waiting-keys.ts';
 
 declare const size: unique symbol;
 /** Text of an NGINX size: digits and one of `k`, `m`, `g`, or none; e.g. `32m`. */
@@ -213,7 +214,7 @@ const PEER: ValueKind<TrustedProxy> = {
     if (ip === undefined || (bits !== undefined && Number(bits) > addressBits(ip))) {
       return undefined;
     }
-    return (bits === undefined ? ip : `${ip}/${Number(bits)}`) as string as TrustedProxy;
+    return (bits === undefined ? ip : `${ip}/${Number(bits)}`) as TrustedProxy;
   },
 };
 
@@ -341,7 +342,11 @@ export const NGINX_SCHEMA = z.object({
  */
 export function parseNginxOptions(raw: unknown, path: string): NginxOptionsOutcome {
   const reading = readTable(NGINX_SCHEMA, raw ?? {}, path);
-  return reading.ok ? { ok: true, options: toOptions(reading.values), findings: reading.findings } : reading;
+  if (!reading.ok) {
+    return { ok: false, problems: reading.problems, findings: reading.findings };
+  }
+  const findings = [...reading.findings, ...findWaitingKeys('nginx', NGINX_SCHEMA, reading)];
+  return { ok: true, options: toOptions(reading.values), findings };
 }
 
 function toOptions(table: z.output<typeof NGINX_SCHEMA>): NginxOptions {
@@ -385,8 +390,8 @@ function toOptions(table: z.output<typeof NGINX_SCHEMA>): NginxOptions {
   });
 }
 
-function portOf(value: number | 'none' | undefined): Port | undefined {
-  return typeof value === 'number' ? toPort(value) : undefined;
+function portOf(value: Port | 'none' | undefined): Port | undefined {
+  return value === 'none' ? undefined : value;
 }
 
 /** What an empty `Config` table means. */

@@ -2,6 +2,7 @@
  * The kinds of value a key of config.toml can hold. A kind says what it expects in words that complete the sentence
  * "found X, expected ...", and reads an unknown value into its type, or refuses it with `undefined`. Reading never throws.
  */
+import { type Port, parsePort, toPort } from '../model/names.ts';
 import { parseGoDuration, parseNginxTime } from './duration.ts';
 
 export interface ValueKind<T> {
@@ -9,6 +10,8 @@ export interface ValueKind<T> {
   readonly type: string;
   readonly expected: string;
   readonly read: (raw: unknown) => T | undefined;
+  /** The part of a refused value that is wrong, for the message; missing: all of it. */
+  readonly blame?: (raw: unknown) => unknown;
 }
 
 /** `true` and `false`, also as strings: the original's files have both. */
@@ -66,15 +69,16 @@ export function listOf<T>(entry: ValueKind<T>, what: string): ValueKind<readonly
       const values = (Array.isArray(raw) ? raw : [raw]).map((value: unknown) => entry.read(value));
       return values.every((value) => value !== undefined) ? values : undefined;
     },
+    blame: (raw) => (Array.isArray(raw) ? raw.find((value: unknown) => entry.read(value) === undefined) : raw),
   };
 }
 
 /** A duration in Go's grammar, in milliseconds. A bare number is refused, because nobody can tell its unit. */
 export function duration(minMs = 0): ValueKind<number> {
-  const least = minMs === 0 ? '' : ` of at least ${minMs}ms`;
+  const least = minMs === 0 ? '' : `, at least ${minMs}ms`;
   return {
     type: 'duration',
-    expected: `a duration with its unit, in quotes${least}, such as "3s", "1m30s" or "500ms"`,
+    expected: `a duration with its unit, in quotes, such as "3s", "1m30s" or "500ms"${least}`,
     read(raw) {
       const ms = typeof raw === 'string' ? parseGoDuration(raw) : undefined;
       return ms !== undefined && ms >= minMs ? ms : undefined;
@@ -109,10 +113,14 @@ function readNginxTime(raw: unknown): number | undefined {
 }
 
 /** A container port. */
-export const PORT: ValueKind<number> = { ...wholeNumber({ min: 1, max: 65_535 }), type: 'port' };
+export const PORT: ValueKind<Port> = {
+  type: 'port',
+  expected: 'a whole number from 1 to 65535',
+  read: (raw) => (typeof raw === 'number' ? toPort(raw) : typeof raw === 'string' ? parsePort(raw) : undefined),
+};
 
 /** A published port, where 0 means "not published" as it does in the original's files. */
-export const OPTIONAL_PORT: ValueKind<number | 'none'> = {
+export const OPTIONAL_PORT: ValueKind<Port | 'none'> = {
   type: 'port',
   expected: 'a whole number from 1 to 65535, or 0 for none',
   read: (raw) => (raw === 0 || raw === '0' ? 'none' : PORT.read(raw)),

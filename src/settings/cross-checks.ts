@@ -1,0 +1,66 @@
+/** What must hold between extensions: each problem names the later table's key and the table it clashes with. */
+import { describeFound, joinPath, type SettingsProblem } from './problem.ts';
+
+/** The part of an extension's settings that others may clash with. */
+export interface Claims {
+  readonly name: string;
+  /** Path of the table as written, e.g. `Extensions.default`. */
+  readonly path: string;
+  readonly serviceCluster: string;
+  readonly serviceName: string;
+  readonly proxyServiceName: string;
+  readonly publishMode: 'ingress' | 'host';
+  readonly publishedPort: number | undefined;
+  readonly publishedSslPort: number | undefined;
+  readonly targetPort: number;
+  readonly targetSslPort: number;
+}
+
+/** One thing that one extension claims; no two claims may have the same `scope` and `value`. */
+interface Claim {
+  readonly scope: string;
+  readonly value: string | number;
+  readonly path: string;
+  readonly what: string;
+}
+
+export function findClashes(extensions: readonly Claims[]): readonly SettingsProblem[] {
+  const taken = new Map<string, Claim>();
+  const problems: SettingsProblem[] = [];
+  for (const claim of extensions.flatMap(claimsOf)) {
+    const id = JSON.stringify([claim.scope, claim.value]);
+    const earlier = taken.get(id);
+    if (earlier === undefined) {
+      taken.set(id, claim);
+    } else {
+      const expected = `another ${claim.what} than that of ${earlier.path}`;
+      problems.push({ path: claim.path, found: describeFound(claim.value), expected });
+    }
+  }
+  return problems;
+}
+
+function claimsOf(extension: Claims): readonly Claim[] {
+  const { path } = extension;
+  const at = (key: string): string => joinPath(path, key);
+  return [
+    { scope: 'cluster', value: extension.serviceCluster, path: at('ServiceCluster'), what: 'service cluster' },
+    { scope: 'service', value: extension.serviceName, path: at('ServiceName'), what: 'service name' },
+    { scope: 'service', value: extension.proxyServiceName, path: at('ProxyServiceName'), what: 'service name' },
+    { scope: `target ${path}`, value: extension.targetPort, path: at('TargetPort'), what: 'container port' },
+    { scope: `target ${path}`, value: extension.targetSslPort, path: at('TargetSSLPort'), what: 'container port' },
+    ...publishedClaims(extension),
+  ];
+}
+
+/** A port published in ingress mode is taken on every node; host mode takes it where the tasks run, so only its own table can clash. */
+function publishedClaims(extension: Claims): readonly Claim[] {
+  const scope = extension.publishMode === 'ingress' ? 'ingress port' : `host port ${extension.path}`;
+  const ports = [
+    ['PublishedPort', extension.publishedPort],
+    ['PublishedSSLPort', extension.publishedSslPort],
+  ] as const;
+  return ports.flatMap(([key, value]) =>
+    value === undefined ? [] : [{ scope, value, path: joinPath(extension.path, key), what: 'published port' }],
+  );
+}

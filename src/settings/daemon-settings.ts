@@ -1,0 +1,132 @@
+/**
+ * What core puts into the environment of the services it makes, read by the extension and the agent.
+ * In: an environment. Out: settings, or all problems at once with the variable's name as path.
+ */
+import type { SettingsProblem } from './problem.ts';
+import { describeFound } from './problem.ts';
+
+export interface ExtensionDaemonSettings {
+  /** `host:port` of core's gRPC API, or `unix:<path>`. */
+  readonly endpoint: string;
+  /** The name of the `[Extensions.<name>]` table it renders for. */
+  readonly extension: string;
+  /** The NGINX that checks files: a name on the PATH or a path. Default `nginx`. */
+  readonly nginxBinary: string;
+}
+
+export interface AgentDaemonSettings {
+  /** `undefined`: no core to talk to, which classic mode does not need. */
+  readonly endpoint: string | undefined;
+  readonly extension: string | undefined;
+  /** `ProxyConfigPath`; default `/etc/nginx/nginx.conf`. */
+  readonly configPath: string;
+  readonly taskId: string | undefined;
+  readonly nodeId: string | undefined;
+  /** A name on the PATH or a path. Default `nginx`. */
+  readonly nginxBinary: string;
+}
+
+export type DaemonSettingsOutcome<Settings> =
+  | { readonly ok: true; readonly settings: Settings }
+  | { readonly ok: false; readonly problems: readonly SettingsProblem[] };
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export function parseExtensionSettings(env: Environment): DaemonSettingsOutcome<ExtensionDaemonSettings> {
+  const endpoint = required(readEndpoint(env), 'INTERLOCK_ENDPOINT');
+  const extension = required(readExtensionName(env), 'INTERLOCK_EXTENSION');
+  const nginxBinary = readBinary(env);
+  return endpoint.ok && extension.ok && nginxBinary.ok
+    ? {
+        ok: true,
+        settings: {
+          endpoint: endpoint.value,
+          extension: extension.value,
+          nginxBinary: nginxBinary.value ?? DEFAULT_BINARY,
+        },
+      }
+    : { ok: false, problems: problemsOf([endpoint, extension, nginxBinary]) };
+}
+
+export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<AgentDaemonSettings> {
+  const endpoint = readEndpoint(env);
+  const extension = readExtensionName(env);
+  const configPath = readVariable(env, 'INTERLOCK_CONFIG_PATH', PATH);
+  const taskId = readVariable(env, 'INTERLOCK_TASK_ID', ID);
+  const nodeId = readVariable(env, 'INTERLOCK_NODE_ID', ID);
+  const nginxBinary = readBinary(env);
+  return endpoint.ok && extension.ok && configPath.ok && taskId.ok && nodeId.ok && nginxBinary.ok
+    ? {
+        ok: true,
+        settings: {
+          endpoint: endpoint.value,
+          extension: extension.value,
+          configPath: configPath.value ?? DEFAULT_CONFIG_PATH,
+          taskId: taskId.value,
+          nodeId: nodeId.value,
+          nginxBinary: nginxBinary.value ?? DEFAULT_BINARY,
+        },
+      }
+    : { ok: false, problems: problemsOf([endpoint, extension, configPath, taskId, nodeId, nginxBinary]) };
+}
+
+const DEFAULT_BINARY = 'nginx';
+const DEFAULT_CONFIG_PATH = '/etc/nginx/nginx.conf';
+
+interface Grammar {
+  readonly pattern: RegExp;
+  readonly expected: string;
+}
+
+const ENDPOINT: Grammar = {
+  pattern: /^(?:(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):\d{1,5}|unix:\/?[A-Za-z0-9._@/-]{1,100})$/,
+  expected: "core's address such as tasks.interlock_core:8080",
+};
+const NAME: Grammar = {
+  pattern: /^[^\p{C}\p{Zl}\p{Zp}]{1,128}$/u,
+  expected: 'the name of an [Extensions.<name>] table',
+};
+const PATH: Grammar = { pattern: /^\/[A-Za-z0-9._+@/-]{1,255}$/, expected: 'an absolute path' };
+const ID: Grammar = { pattern: /^[A-Za-z0-9._-]{1,128}$/, expected: "Swarm's id" };
+const BINARY: Grammar = { pattern: /^[A-Za-z0-9._+@/-]{1,255}$/, expected: 'a program name or path' };
+
+type Variable<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: SettingsProblem };
+
+function readEndpoint(env: Environment): Variable<string | undefined> {
+  return readVariable(env, 'INTERLOCK_ENDPOINT', ENDPOINT);
+}
+
+function readExtensionName(env: Environment): Variable<string | undefined> {
+  return readVariable(env, 'INTERLOCK_EXTENSION', NAME);
+}
+
+function readBinary(env: Environment): Variable<string | undefined> {
+  return readVariable(env, 'INTERLOCK_NGINX', BINARY);
+}
+
+/** A variable that is set to nothing counts as not set. */
+function readVariable(env: Environment, name: string, { pattern, expected }: Grammar): Variable<string | undefined> {
+  const value = env[name];
+  if (value === undefined || value === '') {
+    return { ok: true, value: undefined };
+  }
+  return pattern.test(value)
+    ? { ok: true, value }
+    : { ok: false, problem: { path: name, found: describeFound(value), expected } };
+}
+
+function required(variable: Variable<string | undefined>, name: string): Variable<string> {
+  if (!variable.ok) {
+    return variable;
+  }
+  return variable.value === undefined
+    ? {
+        ok: false,
+        problem: { path: name, found: 'nothing', expected: 'a value; core sets it on the services it makes' },
+      }
+    : { ok: true, value: variable.value };
+}
+
+function problemsOf(variables: readonly Variable<unknown>[]): readonly SettingsProblem[] {
+  return variables.flatMap((variable) => (variable.ok ? [] : [variable.problem]));
+}

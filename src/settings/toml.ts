@@ -1,0 +1,42 @@
+/** TOML text to plain data; the only file that knows the TOML library. */
+import TOML from '@iarna/toml';
+import { joinPath, type SettingsProblem } from './problem.ts';
+
+export type TomlOutcome =
+  | { readonly ok: true; readonly table: Readonly<Record<string, unknown>> }
+  | { readonly ok: false; readonly problems: readonly SettingsProblem[] };
+
+export function parseToml(text: string): TomlOutcome {
+  let table: Readonly<Record<string, unknown>>;
+  try {
+    table = TOML.parse(text);
+  } catch (error) {
+    return { ok: false, problems: [{ path: '', found: describeTomlError(error), expected: 'a file in TOML' }] };
+  }
+  const problems = findBorrowedNames(table, '');
+  return problems.length === 0 ? { ok: true, table } : { ok: false, problems };
+}
+
+/** The library's errors carry `line` and `col`, both from 0, and a message whose first line repeats them and whose rest is an excerpt. */
+function describeTomlError(error: unknown): string {
+  const { message, line, col } = error as { message?: unknown; line?: unknown; col?: unknown };
+  const reason = String(message)
+    .split('\n', 1)[0]
+    ?.replace(/ at row \d+.*$/, '');
+  const where = typeof line === 'number' && typeof col === 'number' ? ` at line ${line + 1}, column ${col + 1}` : '';
+  return `an error${where} (${reason ?? 'unreadable'})`;
+}
+
+/**
+ * The library takes a table called like a method of every object (`[constructor]`, `[toString]`) for the method itself.
+ * Such a file is refused: what stands in those tables is not in the result.
+ */
+function findBorrowedNames(value: unknown, path: string): SettingsProblem[] {
+  if (typeof value === 'function') {
+    return [{ path, found: 'a reserved name', expected: 'another name' }];
+  }
+  if (typeof value !== 'object' || value === null || value instanceof Date) {
+    return [];
+  }
+  return Object.entries(value).flatMap(([name, inner]) => findBorrowedNames(inner, joinPath(path, name)));
+}
