@@ -1,0 +1,63 @@
+/** `DockerURL` -> how dockerode dials it. */
+import http from 'node:http';
+import https from 'node:https';
+import type { DockerOptions as DocumentedOptions } from 'dockerode';
+import { OperationalError } from '../../runtime/errors.ts';
+
+/** `agent` is the modem's own option; dockerode's types do not name it. */
+type DialOptions = DocumentedOptions & { readonly agent?: http.Agent };
+
+/** PEM texts. `allowInsecure` accepts a server certificate that does not verify. */
+export interface EngineTls {
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly allowInsecure?: boolean | undefined;
+}
+
+/**
+ * `unix:///run/docker.sock` or `tcp://host:port` (2375 by default, 2376 with TLS).
+ * @throws OperationalError SETTINGS.INVALID for anything else.
+ */
+export function dialOptions(dockerUrl: string, tls: EngineTls | undefined): DialOptions {
+  const socketPath = /^unix:\/\/(\/.+)$/.exec(dockerUrl)?.[1];
+  if (socketPath !== undefined) {
+    return { ...WITHOUT_ENVIRONMENT, socketPath, agent: new http.Agent({ keepAlive: true }) };
+  }
+  const [, bracketed, plain, port] =
+    /^tcp:\/\/(?:\[([0-9a-f:.]+)\]|([^/:\s]+))(?::(\d{1,5}))?\/?$/i.exec(dockerUrl) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined) {
+    throw new OperationalError(
+      'SETTINGS.INVALID',
+      `DockerURL must be unix:///path or tcp://host:port, not "${dockerUrl}"`,
+    );
+  }
+  return { ...WITHOUT_ENVIRONMENT, host: bracketed === undefined ? host : `[${host}]`, ...overTcp(port, tls) };
+}
+
+/** dockerode lays its options over DOCKER_HOST and its friends; a key that is present but undefined keeps those out. */
+const WITHOUT_ENVIRONMENT = {
+  host: undefined,
+  port: undefined,
+  pathPrefix: '/',
+  ca: undefined,
+  cert: undefined,
+  key: undefined,
+  timeout: undefined,
+  protocol: 'http',
+} as unknown as DocumentedOptions; // its type does not allow what `exactOptionalPropertyTypes` calls an explicit undefined
+
+function overTcp(port: string | undefined, tls: EngineTls | undefined): DialOptions {
+  if (tls === undefined) {
+    return { protocol: 'http', port: port ?? '2375', agent: new http.Agent({ keepAlive: true }) };
+  }
+  const { ca, cert, key, allowInsecure } = tls;
+  const pem = {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
+  const agent = new https.Agent({ keepAlive: true, rejectUnauthorized: allowInsecure !== true, ...pem });
+  return { protocol: 'https', port: port ?? '2376', agent, ...pem };
+}

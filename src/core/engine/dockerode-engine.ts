@@ -1,0 +1,171 @@
+/** EngineApi over dockerode. Every method is one request: what is asked, and which parser reads the answer. */
+import Docker from 'dockerode';
+import type { Task } from '../../model/snapshot.ts';
+import { type Clock, systemClock } from '../../runtime/clock.ts';
+import { isOperational } from '../../runtime/errors.ts';
+import {
+  parseConfigContent,
+  parseConfigObjects,
+  parseContainer,
+  parseCreated,
+  parseInfo,
+  parseServiceObject,
+  parseServiceObjects,
+} from '../../snapshot/engine-objects.ts';
+import { parseNetworks } from '../../snapshot/network.ts';
+import { parseNodes } from '../../snapshot/node.ts';
+import { parseSecrets } from '../../snapshot/secret.ts';
+import { parseServices } from '../../snapshot/service.ts';
+import { parseTasks } from '../../snapshot/task.ts';
+import { dialOptions, type EngineTls } from './docker-url.ts';
+import type { EngineApi, EngineEvent, SelfInfo } from './engine-api.ts';
+import { readAnswer } from './engine-errors.ts';
+import { createEngineHttp, type EngineHttp, type Request } from './engine-http.ts';
+import { EVENT_KINDS, readEvents } from './event-stream.ts';
+import { ownContainerIds, ownSurroundings, type Surroundings } from './own-container.ts';
+
+export interface DockerodeEngineOptions {
+  /** `unix:///run/docker.sock` or `tcp://host:port`. */
+  readonly dockerUrl: string;
+  readonly tls?: EngineTls | undefined;
+  /** For one call, the body included; the event stream may be idle for ever. Default 10 000. */
+  readonly callTimeoutMs?: number;
+  readonly clock?: Clock;
+  readonly surroundings?: Surroundings;
+}
+
+/**
+ * Nothing is sent before the first call; then the API version is negotiated, and again after every broken connection.
+ * All methods throw OperationalError `ENGINE.*`, or the signal's reason once it is aborted.
+ * @throws OperationalError SETTINGS.INVALID for a URL that is neither `unix://` nor `tcp://`.
+ */
+export function createDockerodeEngine(options: DockerodeEngineOptions): EngineApi {
+  const { dockerUrl, tls, callTimeoutMs = 10_000, clock = systemClock, surroundings = ownSurroundings } = options;
+  const http = createEngineHttp(new Docker(dialOptions(dockerUrl, tls)).modem, { clock, callTimeoutMs });
+
+  const ask = async <Part>(request: Request, parse: (raw: unknown) => Part, signal: AbortSignal): Promise<Part> =>
+    readAnswer(request, parse, await http.call(request, signal));
+
+  return {
+    async info(signal) {
+      const info = await ask(get('/info'), parseInfo, signal);
+      return { ...info, apiVersion: await http.apiVersion(signal) };
+    },
+    self: (signal) => findSelf(http, surroundings, signal),
+
+    listServices: (signal) => ask(get('/services'), parseServices, signal),
+    listTasks: (signal, filter) => listTasks(http, filter?.serviceIds, signal),
+    listNodes: (signal) => ask(get('/nodes'), parseNodes, signal),
+    listNetworks: (signal) => ask(get('/networks'), parseNetworks, signal),
+    listSecrets: (signal) => ask(get('/secrets'), parseSecrets, signal),
+
+    async inspectService(idOrName, signal) {
+      const request = get(`/services/${encodeURIComponent(idOrName)}`, { insertDefaults: 'false' });
+      const found = await orUndefined(ask(request, parseServiceObject, signal));
+      return found !== undefined && isNamed(found, idOrName) ? found : undefined;
+    },
+    listServiceObjects: (labels, signal) =>
+      ask(get('/services', filters({ label: labels })), parseServiceObjects, signal),
+    createService: (spec, signal) => ask(post('/services/create', spec), parseCreated, signal),
+    async updateService(id, version, spec, signal) {
+      await http.call(post(`/services/${encodeURIComponent(id)}/update`, spec, { version: String(version) }), signal);
+    },
+    async removeService(id, signal) {
+      await http.call({ method: 'DELETE', path: `/services/${encodeURIComponent(id)}` }, signal);
+    },
+
+    listConfigs: (labels, signal) => ask(get('/configs', filters({ label: labels })), parseConfigObjects, signal),
+    async readConfig(idOrName, signal) {
+      const request = get(`/configs/${encodeURIComponent(idOrName)}`);
+      const found = await orUndefined(ask(request, parseConfigContent, signal));
+      return found !== undefined && isNamed(found, idOrName) ? Buffer.from(found.base64, 'base64') : undefined;
+    },
+    createConfig({ name, labels, bytes }, signal) {
+      const body = { Name: name, Labels: labels, Data: Buffer.from(bytes).toString('base64') };
+      return ask(post('/configs/create', body), parseCreated, signal);
+    },
+    async removeConfig(id, signal) {
+      await http.call({ method: 'DELETE', path: `/configs/${encodeURIComponent(id)}` }, signal);
+    },
+
+    events: (signal) => watchEvents(http, signal),
+  };
+}
+
+function get(path: string, query?: Readonly<Record<string, string>>): Request {
+  return query === undefined ? { method: 'GET', path } : { method: 'GET', path, query };
+}
+
+function post(path: string, body: unknown, query?: Readonly<Record<string, string>>): Request {
+  return query === undefined ? { method: 'POST', path, body } : { method: 'POST', path, body, query };
+}
+
+function filters(by: Readonly<Record<string, readonly string[]>>): Readonly<Record<string, string>> {
+  return { filters: JSON.stringify(by) };
+}
+
+/** No ids, no question: the Engine would read an empty filter as "all of them". */
+async function listTasks(
+  http: EngineHttp,
+  serviceIds: readonly string[] | undefined,
+  signal: AbortSignal,
+): Promise<readonly Task[]> {
+  if (serviceIds?.length === 0) {
+    return [];
+  }
+  const request = get('/tasks', serviceIds === undefined ? undefined : filters({ service: serviceIds }));
+  return readAnswer(request, parseTasks, await http.call(request, signal));
+}
+
+async function orUndefined<Part>(asked: Promise<Part>): Promise<Part | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (isOperational(error, 'ENGINE.NOT_FOUND')) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** The Engine also answers for a prefix of an id, which nobody here asks for. */
+function isNamed(found: { readonly id: string; readonly name: string }, idOrName: string): boolean {
+  return found.id === idOrName || found.name === idOrName;
+}
+
+async function findSelf(
+  http: EngineHttp,
+  surroundings: Surroundings,
+  signal: AbortSignal,
+): Promise<SelfInfo | undefined> {
+  for (const id of await ownContainerIds(surroundings)) {
+    const request = get(`/containers/${id}/json`);
+    const container = await orUndefined(
+      http.call(request, signal).then((raw) => readAnswer(request, parseContainer, raw)),
+    );
+    if (container?.id.startsWith(id) === true) {
+      return {
+        containerId: container.id,
+        serviceId: container.labels['com.docker.swarm.service.id'],
+        serviceName: container.labels['com.docker.swarm.service.name'],
+        taskId: container.labels['com.docker.swarm.task.id'],
+      };
+    }
+  }
+  return undefined;
+}
+
+/** Only Swarm's own scope: an engine reports each container that joins or leaves a network as a local network event. */
+async function* watchEvents(http: EngineHttp, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+  const request = get('/events', filters({ type: EVENT_KINDS, scope: ['swarm'] }));
+  const stream = await http.open(request, signal);
+  try {
+    yield { kind: 'connected' };
+    yield* readEvents(request, stream);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    stream.destroy();
+  }
+}

@@ -1,0 +1,118 @@
+/** What core reads from the Engine besides the Snapshot: specs as they are, config objects, the engine itself, events. */
+import { z } from 'zod';
+import { listOf, oneOf } from './parse.ts';
+import { updateStateOf, updateStatus } from './service.ts';
+import { labels, timestamp, version } from './shapes.ts';
+
+/** Read in two places, handed on as the Engine printed it: no default is filled in and nothing is dropped. */
+const wholeSpec = z.looseObject({ Name: z.string(), Labels: z.record(z.string(), z.string()).nullish() });
+
+const serviceObject = z
+  .object({
+    ID: z.string(),
+    Version: version,
+    Spec: wholeSpec,
+    PreviousSpec: z.record(z.string(), z.unknown()).nullish(),
+    UpdateStatus: updateStatus,
+  })
+  .transform((raw) => ({
+    id: raw.ID,
+    name: raw.Spec.Name,
+    version: raw.Version,
+    labels: raw.Spec.Labels ?? {},
+    spec: raw.Spec,
+    previousSpec: raw.PreviousSpec ?? undefined,
+    updateState: updateStateOf(raw.UpdateStatus),
+    updateMessage: raw.UpdateStatus?.Message ?? undefined,
+  }));
+
+export const parseServiceObject = oneOf('service', serviceObject);
+export const parseServiceObjects = listOf('service', parseServiceObject);
+
+const configSpec = z.object({ Name: z.string(), Labels: labels });
+
+export const parseConfigObject = oneOf(
+  'config',
+  z.object({ ID: z.string(), Version: version, CreatedAt: timestamp, Spec: configSpec }).transform((raw) => ({
+    id: raw.ID,
+    name: raw.Spec.Name,
+    version: raw.Version,
+    labels: raw.Spec.Labels,
+    createdAt: raw.CreatedAt,
+  })),
+);
+export const parseConfigObjects = listOf('config', parseConfigObject);
+
+/** A config with its content; `Data` is base64 and left out when empty. */
+export const parseConfigContent = oneOf(
+  'config',
+  z
+    .object({ ID: z.string(), Spec: z.object({ Name: z.string(), Data: z.string().nullish() }) })
+    .transform((raw) => ({ id: raw.ID, name: raw.Spec.Name, base64: raw.Spec.Data ?? '' })),
+);
+
+/** The answer to a create call. */
+export const parseCreated = oneOf(
+  'create answer',
+  z.object({ ID: z.string().min(1) }).transform((raw) => raw.ID),
+);
+
+export const parseEngineVersion = oneOf(
+  'version',
+  z
+    .object({
+      ApiVersion: z.string().regex(/^\d+\.\d+$/),
+      MinAPIVersion: z
+        .string()
+        .regex(/^\d+\.\d+$/)
+        .nullish(),
+    })
+    .transform((raw) => ({ newest: raw.ApiVersion, oldest: raw.MinAPIVersion ?? raw.ApiVersion })),
+);
+
+export const parseInfo = oneOf(
+  'info',
+  z
+    .object({
+      ServerVersion: z.string(),
+      Swarm: z
+        .object({
+          NodeID: z.string().nullish(),
+          LocalNodeState: z.enum(['inactive', 'pending', 'active', 'error', 'locked']).or(z.literal('')).nullish(),
+          ControlAvailable: z.boolean().nullish(),
+        })
+        .nullish(),
+    })
+    .transform((raw) => ({
+      engineVersion: raw.ServerVersion,
+      nodeId: raw.Swarm?.NodeID ?? '',
+      swarm: raw.Swarm?.LocalNodeState || ('inactive' as const),
+      isManager: raw.Swarm?.ControlAvailable ?? false,
+    })),
+);
+
+/** `GET /containers/<id>/json`. */
+export const parseContainer = oneOf(
+  'container',
+  z
+    .object({ Id: z.string(), Config: z.object({ Labels: labels }).nullish() })
+    .transform((raw) => ({ id: raw.Id, labels: raw.Config?.Labels ?? {} })),
+);
+
+/** One line of `GET /events`. */
+export const parseEngineEvent = oneOf(
+  'event',
+  z
+    .object({
+      Type: z.string(),
+      Action: z.string(),
+      Actor: z.object({ ID: z.string(), Attributes: labels }),
+    })
+    .transform((raw) => ({ type: raw.Type, action: raw.Action, id: raw.Actor.ID, attributes: raw.Actor.Attributes })),
+);
+
+/** `{"message": "..."}`, the Engine's words when it refuses. */
+export const parseRefusal = oneOf(
+  'refusal',
+  z.object({ message: z.string() }).transform((raw) => raw.message),
+);
