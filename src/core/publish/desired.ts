@@ -168,13 +168,12 @@ function attachment(id: string): SpecJson {
   return { Target: id };
 }
 
-/** The command line writes `spread=node.labels.zone`; the API wants the descriptor alone. */
 function placement(constraints: readonly string[], preferences: readonly string[]): SpecJson {
   return {
     ...(constraints.length === 0 ? {} : { Constraints: [...constraints] }),
     ...(preferences.length === 0
       ? {}
-      : { Preferences: preferences.map((text) => ({ Spread: { SpreadDescriptor: text.replace(/^spread=/, '') } })) }),
+      : { Preferences: preferences.map((text) => ({ Spread: { SpreadDescriptor: text } })) }),
   };
 }
 

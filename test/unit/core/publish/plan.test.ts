@@ -1,0 +1,237 @@
+import { describe, expect, it } from 'vitest';
+import type { ConfigObject, ServiceObject } from '../../../../src/core/engine/engine-api.ts';
+import type { Delivery, Home, SpecJson } from '../../../../src/core/publish/desired.ts';
+import { LABELS, TYPES } from '../../../../src/core/publish/names.ts';
+import {
+  type Desired,
+  KEPT_CONFIGS,
+  type Observed,
+  planExtension,
+  type Step,
+} from '../../../../src/core/publish/plan.ts';
+import { createArtifact } from '../../../../src/model/artifact.ts';
+import { parseSecretName } from '../../../../src/model/names.ts';
+import { extensionSettings } from '../../../support/settings.ts';
+
+const HOME: Home = {
+  serviceId: 'core',
+  stack: 'interlock',
+  controlNetworkIds: ['ctl'],
+  endpoint: 'tasks.interlock_core:8080',
+};
+
+function delivery(text: string, parts: Partial<Delivery['requirements']> = {}): Delivery {
+  const artifact = createArtifact([{ path: '/etc/nginx/nginx.conf', mode: 0o444, bytes: Buffer.from(text) }]);
+  return { artifact, requirements: { networks: [{ id: 'app', name: 'app' }], secrets: [], ...parts } };
+}
+
+function desired(parts: Partial<Desired> = {}): Desired {
+  return { settings: extensionSettings(), home: HOME, delivery: delivery('one'), secrets: new Map(), ...parts };
+}
+
+const NOTHING: Observed = { extension: undefined, proxy: undefined, configs: [], referredConfigIds: new Set() };
+
+/** A Swarm in miniature: what the steps would leave behind. */
+function execute(steps: readonly Step[], before: Observed): Observed {
+  return steps.reduce<Observed>((state, step, index) => {
+    switch (step.kind) {
+      case 'create-config':
+        return {
+          ...state,
+          configs: [
+            ...state.configs,
+            { ...step.config, id: `c${state.configs.length}${index}`, version: 1, createdAt: '' },
+          ],
+        };
+      case 'create-service':
+        return { ...state, [step.role]: serviceObject(step.spec) };
+      case 'update-service':
+        return {
+          ...state,
+          [step.role]: { ...step.service, ...serviceObject(step.spec), version: step.service.version + 1 },
+        };
+      case 'remove-config':
+        return { ...state, configs: state.configs.filter(({ id }) => id !== step.config.id) };
+      case 'refuse-service':
+        return state;
+    }
+  }, before);
+}
+
+function serviceObject(spec: SpecJson): ServiceObject {
+  return {
+    id: `id-${String(spec['Name'])}`,
+    name: String(spec['Name']),
+    version: 1,
+    labels: spec['Labels'] as Record<string, string>,
+    spec,
+    previousSpec: undefined,
+    updateState: 'none',
+    updateMessage: undefined,
+  };
+}
+
+function converge(
+  want: Desired,
+  from: Observed = NOTHING,
+): { readonly state: Observed; readonly passes: readonly (readonly Step[])[] } {
+  const passes: (readonly Step[])[] = [];
+  let state = from;
+  for (;;) {
+    const steps = planExtension(want, state);
+    if (steps.length === 0) {
+      return { state, passes };
+    }
+    passes.push(steps);
+    state = execute(steps, state);
+    if (passes.length > 20) {
+      throw new Error('does not settle');
+    }
+  }
+}
+
+const kinds = (passes: readonly (readonly Step[])[]) => passes.map((steps) => steps.map(({ kind }) => kind));
+
+describe('planExtension', () => {
+  it('makes the extension first, and the proxy only when there is something to serve', () => {
+    expect(kinds(converge(desired({ delivery: undefined })).passes)).toEqual([['create-service']]);
+    expect(kinds(converge(desired()).passes)).toEqual([['create-service', 'create-config'], ['create-service']]);
+  });
+
+  it('plans nothing when nothing changed', () => {
+    const { state } = converge(desired());
+    expect(planExtension(desired(), state)).toEqual([]);
+  });
+
+  it('finds its own work after a crash between the config and the service', () => {
+    const [first] = converge(desired()).passes;
+    const crashed = execute(
+      (first ?? []).filter(({ kind }) => kind === 'create-config'),
+      NOTHING,
+    );
+    expect(kinds(converge(desired(), crashed).passes)).toEqual([['create-service', 'create-service']]);
+  });
+
+  it('stores a new artifact under the next number and moves the proxy service onto it', () => {
+    const { state } = converge(desired());
+    const { passes, state: after } = converge(desired({ delivery: delivery('two') }), state);
+    expect(kinds(passes)).toEqual([['create-config'], ['update-service']]);
+    expect(after.configs.map(({ labels }) => labels[LABELS.sequence])).toEqual(['1', '2']);
+    expect(after.configs[1]?.name).toMatch(/^com\.docker\.interlock\.proxy\.default\.2-[0-9a-f]{8}$/);
+    expect(after.proxy?.spec).toMatchObject({
+      TaskTemplate: {
+        ContainerSpec: { Configs: [{ ConfigName: after.configs[1]?.name, File: { Name: '/etc/nginx/nginx.conf' } }] },
+      },
+    });
+  });
+
+  it('reuses a stored config when an older artifact comes back', () => {
+    const one = converge(desired()).state;
+    const two = converge(desired({ delivery: delivery('two') }), one).state;
+    expect(kinds(converge(desired(), two).passes)).toEqual([['update-service']]);
+  });
+
+  it('attaches the control network and those of the model, and leaves what is not needed any more', () => {
+    const { state } = converge(desired());
+    expect(networks(state)).toEqual(['ctl', 'app']);
+    const without = converge(desired({ delivery: delivery('two', { networks: [] }) }), state).state;
+    expect(networks(without)).toEqual(['ctl']);
+  });
+
+  it('keeps what an operator set by docker service update', () => {
+    const { state } = converge(desired());
+    const edited = { ...state, proxy: state.proxy && withReplicas(state.proxy, 5) };
+    expect(planExtension(desired(), edited)).toEqual([]);
+    const { state: after } = converge(desired({ delivery: delivery('two') }), edited);
+    expect(after.proxy?.spec).toMatchObject({ Mode: { Replicated: { Replicas: 5 } } });
+  });
+
+  it('brings changed settings to both services', () => {
+    const { state } = converge(desired());
+    const settings = extensionSettings('ProxyConstraints = ["node.labels.edge==true"]\nArgs = ["-D"]\n');
+    const { passes, state: after } = converge(desired({ settings }), state);
+    expect(kinds(passes)).toEqual([['update-service', 'update-service']]);
+    expect(after.proxy?.spec).toMatchObject({
+      TaskTemplate: { Placement: { Constraints: ['node.labels.edge==true'] } },
+    });
+    expect(after.extension?.spec).toMatchObject({ TaskTemplate: { ContainerSpec: { Args: ['-D'] } } });
+  });
+
+  it('never overwrites a foreign service that has its name', () => {
+    const foreign = serviceObject({ Name: 'interlock-proxy', Labels: { mine: 'yes' } });
+    const { steps } = { steps: planExtension(desired(), { ...converge(desired()).state, proxy: foreign }) };
+    expect(steps).toMatchObject([{ kind: 'refuse-service', role: 'proxy' }]);
+  });
+
+  it('removes superseded configs beyond the newest ten, but none that is referred to', () => {
+    const { state } = converge(desired());
+    const configs = Array.from({ length: 15 }, (_, n) => superseded(n + 1));
+    const many = { ...state, configs: [...state.configs, ...configs], referredConfigIds: new Set(['old2']) };
+    const [removed] = converge(desired(), many).passes;
+    expect((removed ?? []).every(({ kind }) => kind === 'remove-config')).toBe(true);
+    const left = converge(desired(), many).state.configs;
+    expect(left.map(({ id }) => id)).toContain('old2');
+    expect(left.filter(({ id }) => id !== 'old2').length).toBeLessThanOrEqual(KEPT_CONFIGS + 1);
+  });
+
+  it('gives a secret that exists to the proxy and does without one that is missing', () => {
+    const names = ['cert', 'gone'].flatMap((name) => parseSecretName(name) ?? []);
+    const want = desired({ delivery: delivery('tls', { secrets: names }), secrets: new Map([['cert', 's1']]) });
+    expect(converge(want).state.proxy?.spec).toMatchObject({
+      TaskTemplate: { ContainerSpec: { Secrets: [{ SecretID: 's1', SecretName: 'cert', File: { Name: 'cert' } }] } },
+    });
+  });
+
+  it('publishes start-first in ingress mode and stop-first in host mode, always with rollback', () => {
+    const ingress = converge(desired()).state.proxy?.spec;
+    const host = converge(desired({ settings: extensionSettings('PublishMode = "host"\nPublishedPort = 8080\n') }))
+      .state.proxy?.spec;
+    expect(ingress).toMatchObject({
+      UpdateConfig: { Order: 'start-first', FailureAction: 'rollback', Parallelism: 1 },
+    });
+    expect(host).toMatchObject({
+      UpdateConfig: { Order: 'stop-first', FailureAction: 'rollback' },
+      EndpointSpec: { Ports: [{ Protocol: 'tcp', TargetPort: 80, PublishedPort: 8080, PublishMode: 'host' }] },
+    });
+  });
+
+  it('locks the containers down', () => {
+    const { extension, proxy } = converge(desired()).state;
+    for (const service of [extension, proxy]) {
+      expect(service?.spec).toMatchObject({
+        Labels: { 'com.docker.stack.namespace': 'interlock' },
+        TaskTemplate: { ContainerSpec: { Init: true, ReadOnly: true, CapabilityDrop: ['ALL'] } },
+      });
+      expect(JSON.stringify(service?.spec)).not.toContain('docker.sock');
+    }
+    expect(proxy?.labels[LABELS.type]).toBe(TYPES.proxy);
+  });
+});
+
+function networks({ proxy }: Observed): readonly string[] {
+  const template = proxy?.spec['TaskTemplate'] as { readonly Networks: readonly { readonly Target: string }[] };
+  return template.Networks.map(({ Target }) => Target);
+}
+
+function withReplicas(service: ServiceObject, replicas: number): ServiceObject {
+  return {
+    ...service,
+    version: service.version + 1,
+    spec: { ...service.spec, Mode: { Replicated: { Replicas: replicas } } },
+  };
+}
+
+function superseded(n: number): ConfigObject {
+  return {
+    id: `old${n}`,
+    name: `old${n}`,
+    version: 1,
+    createdAt: '',
+    labels: {
+      [LABELS.type]: TYPES.proxyConfig,
+      [LABELS.extension]: 'default',
+      [LABELS.digest]: `d${n}`,
+      [LABELS.sequence]: String(n),
+    },
+  };
+}
