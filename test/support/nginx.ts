@@ -53,7 +53,10 @@ export async function checkNginx(files: readonly ArtifactFile[]): Promise<NginxC
   const root = await nginxRoot();
   const home = await createHome(files);
   try {
-    const child = await spawnInto(home, sandbox(root, home, ['--net'], ['nginx', '-t', '-e', 'stderr', '-c', mainFile(files)]));
+    const child = await spawnInto(
+      home,
+      sandbox(root, home, ['--net'], ['nginx', '-t', '-e', 'stderr', '-c', mainFile(files)]),
+    );
     const exitCode = await exitOf(child);
     const { stdout, stderr } = await readOutput(home);
     return { ok: exitCode === 0, output: stdout + stderr };
@@ -88,10 +91,12 @@ export async function startNginx(files: readonly ArtifactFile[]): Promise<Runnin
   const root = await nginxRoot();
   const home = await createHome(files);
   const drop = ['setpriv', '--reuid', PROXY_UID, '--regid', PROXY_UID, '--clear-groups', '--pdeathsig', 'TERM'];
-  const args = sandbox(root, home, [], [
-    ...drop,
-    ...['nginx', '-e', 'stderr', '-c', mainFile(files), '-g', 'daemon off;'],
-  ]);
+  const args = sandbox(
+    root,
+    home,
+    [],
+    [...drop, ...['nginx', '-e', 'stderr', '-c', mainFile(files), '-g', 'daemon off;']],
+  );
   const child = await spawnInto(home, args);
   const exited = exitOf(child);
   const pid = await waitForPid(home, child).catch(async (error: unknown) => {

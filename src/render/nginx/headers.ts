@@ -1,0 +1,136 @@
+/**
+ * Headers in both directions. NGINX's trap: one `add_header` (or `proxy_set_header`) in a location drops all of the outer ones.
+ * So all stand in `http`, values that differ come from maps, and who needs one more header repeats `infoHeaders`.
+ */
+import type { NginxOptions } from '../../settings/nginx-options.ts';
+import { block, directive, entry, expression, type Node } from './syntax.ts';
+
+const REQUEST_ID = '$reqid';
+const REQUEST_HOST = '$requested_host';
+
+/** The documented response headers; empty when the operator hides them. A header with an empty value is not sent. */
+export function infoHeaders(options: NginxOptions, serverInfo: string): readonly Node[] {
+  if (options.hideInfoHeaders) {
+    return [];
+  }
+  return [
+    responseHeader('x-request-id', expression(REQUEST_ID)),
+    responseHeader('x-proxy-id', expression('$hostname')),
+    responseHeader('x-server-info', options.version === '' ? serverInfo : options.version),
+    responseHeader('x-upstream-addr', expression('$upstream_addr')),
+    responseHeader('x-upstream-response-time', expression('$upstream_seconds')),
+  ];
+}
+
+/** `always`: on errors too. */
+export function responseHeader(name: string, value: Parameters<typeof entry>[1]): Node {
+  return directive('add_header', name, value, 'always');
+}
+
+/** For `http`: maps and headers. */
+export function headerNodes(options: NginxOptions, serverInfo: string): readonly Node[] {
+  const info = infoHeaders(options, serverInfo);
+  return [
+    ...valueMaps(),
+    ...(options.trustedProxies.length === 0 ? [] : trustMaps(options)),
+    ...requestHeaders(options),
+    ...info,
+    ...(info.length === 0 ? [] : hideServicesOwn()),
+  ];
+}
+
+/** A service that sends one of these itself (often it echoes `X-Request-ID`) would make the client see two. */
+function hideServicesOwn(): readonly Node[] {
+  return ['x-request-id', 'x-proxy-id', 'x-server-info', 'x-upstream-addr', 'x-upstream-response-time'].map((name) =>
+    directive('proxy_hide_header', name),
+  );
+}
+
+function requestHeaders(options: NginxOptions): readonly Node[] {
+  const trusting = options.trustedProxies.length > 0;
+  const forwarded = (name: string, own: string) => expression(trusting ? `$forwarded_${name}` : own);
+  const set = (name: string, value: Parameters<typeof entry>[1]) => directive('proxy_set_header', name, value);
+  return [
+    set('Host', expression(REQUEST_HOST)),
+    set('Connection', expression('$upgrade_connection')),
+    set('Upgrade', expression('$upgrade_protocol')),
+    set('X-Request-ID', expression(REQUEST_ID)),
+    set('X-Real-IP', expression('$remote_addr')),
+    set('X-Forwarded-For', forwarded('for', '$remote_addr')),
+    set('X-Forwarded-Proto', forwarded('proto', '$scheme')),
+    set('X-Forwarded-Host', forwarded('host', REQUEST_HOST)),
+    set('X-Forwarded-Port', forwarded('port', '$requested_port')),
+  ];
+}
+
+function map(source: string, target: string, entries: readonly Node[]): Node {
+  return block('map', [expression(source), expression(target)], entries);
+}
+
+function valueMaps(): readonly Node[] {
+  return [
+    map('$http_x_request_id', REQUEST_ID, [
+      entry('default', expression('$request_id')),
+      entry(expression('~^[A-Za-z0-9._~+/=:@-]{1,128}$'), expression('$http_x_request_id')),
+    ]),
+    // An HTTP/1.0 client may send no Host.
+    map('$http_host', '$sent_host', [entry('default', expression('$http_host')), entry('', expression('$host'))]),
+    // RFC 9112 3.2.2: an absolute-form target replaces the Host that came with it.
+    map('$request', REQUEST_HOST, [
+      entry('default', expression('$sent_host')),
+      entry(
+        expression('~^[^ ]+ [A-Za-z][A-Za-z0-9+.-]*://(?<target_authority>[^/?# ]+)'),
+        expression('$target_authority'),
+      ),
+    ]),
+    map('$scheme', '$scheme_port', [entry('default', 80), entry('https', 443)]),
+    map(REQUEST_HOST, '$requested_port', [
+      entry('default', expression('$scheme_port')),
+      entry(expression('~:(?<host_port>[0-9]+)$'), expression('$host_port')),
+    ]),
+    // Any protocol but h2c: that one would carry requests past us on the upgraded connection.
+    map('$http_upgrade', '$upgrade_protocol', [
+      entry('default', expression('$http_upgrade')),
+      entry('', ''),
+      entry(expression('~*h2c'), ''),
+    ]),
+    map('$upgrade_protocol', '$upgrade_connection', [entry('default', 'upgrade'), entry('', '')]),
+    // The whole time is known only after the answer; while its header goes out, the time to the header is.
+    map('$upstream_header_time', '$upstream_seconds', [
+      entry('default', expression('$upstream_header_time')),
+      entry('', ''),
+      entry(expression('~-$'), expression('$upstream_response_time')),
+    ]),
+  ];
+}
+
+/** What a trusted peer says is passed on; what it leaves out, and everything from others, is ours. */
+function trustMaps(options: NginxOptions): readonly Node[] {
+  return [
+    ...options.trustedProxies.map((peer) => directive('set_real_ip_from', peer)),
+    directive('real_ip_header', options.proxyProtocol ? 'proxy_protocol' : 'X-Forwarded-For'),
+    directive('real_ip_recursive', 'on'),
+    block(
+      'geo',
+      [expression('$realip_remote_addr'), expression('$peer_trusted')],
+      [entry('default', 0), ...options.trustedProxies.map((peer) => entry(peer, 1))],
+    ),
+    trusted(
+      '$http_x_forwarded_for',
+      '$forwarded_for',
+      '.',
+      '$remote_addr',
+      '$http_x_forwarded_for, $realip_remote_addr',
+    ),
+    trusted('$http_x_forwarded_proto', '$forwarded_proto', 'https?$', '$scheme'),
+    trusted('$http_x_forwarded_host', '$forwarded_host', '[A-Za-z0-9._:-]+$', REQUEST_HOST),
+    trusted('$http_x_forwarded_port', '$forwarded_port', '[0-9]{1,5}$', '$requested_port'),
+  ];
+}
+
+function trusted(header: string, target: string, pattern: string, own: string, value: string = header): Node {
+  return map(`$peer_trusted:${header}`, target, [
+    entry('default', expression(own)),
+    entry(expression(`~^1:${pattern}`), expression(value)),
+  ]);
+}

@@ -1,0 +1,90 @@
+/** What `http` says once for all servers: logs, limits, timeouts, retries, hash sizes. */
+import type { Hostname } from '../../model/names.ts';
+import type { NginxOptions } from '../../settings/nginx-options.ts';
+import { directive, expression, type Node } from './syntax.ts';
+
+const TEMP = '/var/cache/nginx';
+
+/** Directives of `http` that hold for every server; an operator's raw line of the same name replaces one. */
+export function httpNodes(options: NginxOptions, hosts: readonly Hostname[]): readonly Node[] {
+  return [
+    directive('default_type', 'text/html'),
+    directive('server_tokens', 'off'),
+    ...logNodes(options),
+    ...tempPaths(),
+    ...clientNodes(options),
+    ...upstreamNodes(options),
+    ...hashSizes(options, hosts),
+  ];
+}
+
+function logNodes(options: NginxOptions): readonly Node[] {
+  const format = (name: string, { text, escape }: NginxOptions['mainLogFormat']) =>
+    directive('log_format', name, ...(escape === 'default' ? [] : [`escape=${escape}`]), expression(text));
+  return [
+    format('main', options.mainLogFormat),
+    format('trace', options.traceLogFormat),
+    options.accessLogPath === 'off'
+      ? directive('access_log', 'off')
+      : directive('access_log', options.accessLogPath, 'main'),
+  ];
+}
+
+/** Below the one folder that is writable in a proxy's container. */
+function tempPaths(): readonly Node[] {
+  return ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) =>
+    directive(`${name}_temp_path`, `${TEMP}/${name}`),
+  );
+}
+
+function clientNodes(options: NginxOptions): readonly Node[] {
+  const { count, size } = options.largeClientHeaderBuffers;
+  return [
+    directive('sendfile', 'on'),
+    directive('tcp_nopush', 'on'),
+    directive('keepalive_timeout', `${options.keepaliveTimeoutMs}ms`),
+    // Since 1.27.4: after a reload idle connections get this long, so that no request is lost on a connection that closes.
+    directive('keepalive_min_timeout', '1s'),
+    directive('client_max_body_size', options.clientMaxBodySize),
+    directive('client_body_buffer_size', options.clientBodyBufferSize),
+    directive('client_body_timeout', `${options.clientBodyTimeoutMs}ms`),
+    directive('client_header_buffer_size', options.clientHeaderBufferSize),
+    directive('large_client_header_buffers', count, size),
+    directive('underscores_in_headers', options.underscoresInHeaders ? 'on' : 'off'),
+    directive('send_timeout', `${options.sendTimeoutSeconds}s`),
+  ];
+}
+
+function upstreamNodes(options: NginxOptions): readonly Node[] {
+  return [
+    directive('proxy_http_version', options.httpVersion),
+    directive('proxy_connect_timeout', `${options.connectTimeoutSeconds}s`),
+    directive('proxy_send_timeout', `${options.sendTimeoutSeconds}s`),
+    directive('proxy_read_timeout', `${options.readTimeoutSeconds}s`),
+    // Lost connections only: an application's own 5xx is its answer. A POST moves on only while nothing of it was sent.
+    directive('proxy_next_upstream', 'error', 'timeout'),
+    directive('proxy_max_temp_file_size', 0),
+    directive('proxy_headers_hash_max_size', 1024),
+    directive('proxy_headers_hash_bucket_size', 128),
+  ];
+}
+
+/**
+ * Sizes that make NGINX find its hash quickly: a bucket holds the longest name (pointer, length, name, alignment to 8, and a null pointer),
+ * and there are about four times as many buckets as names. After `NGX_HASH_ELT_SIZE` in src/core/ngx_hash.c.
+ */
+function hashSizes(options: NginxOptions, hosts: readonly Hostname[]): readonly Node[] {
+  const longest = hosts.reduce((length, host) => Math.max(length, host.length), 0);
+  const element = 8 + Math.ceil((longest + 2) / 8) * 8 + 8;
+  const asked = options.serverNamesHashBucketSizeBytes ?? 0;
+  const roomy = hosts.length > 1000 ? 256 : 128;
+  return [
+    directive('server_names_hash_max_size', powerOfTwo(Math.max(1024, hosts.length * 4))),
+    directive('server_names_hash_bucket_size', powerOfTwo(Math.max(element, asked, roomy))),
+  ];
+}
+
+/** The smallest power of two that is not below `value`. */
+export function powerOfTwo(value: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, value)));
+}

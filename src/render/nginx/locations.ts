@@ -1,0 +1,54 @@
+/** What a route does with a request: the children of its `location`. */
+import type { PathRoute } from '../../model/cluster.ts';
+import type { PathPrefix } from '../../model/names.ts';
+import { responseHeader } from './headers.ts';
+import { block, directive, expression, type Node } from './syntax.ts';
+import { type Upstream, type Upstreams, upstreamOf } from './upstreams.ts';
+
+/** What every location may need to know. */
+export interface RouteContext {
+  readonly upstreams: Upstreams;
+  /** To be repeated by who adds a header. */
+  readonly infoHeaders: readonly Node[];
+}
+
+const RETRY_AFTER_SECONDS = 5;
+
+/** To the pool, or 503 with `Retry-After` while it has no endpoint. `proxy_pass` has no URI, so the request's goes on byte for byte. */
+export function poolActions(upstream: Upstream, { infoHeaders }: RouteContext): readonly Node[] {
+  return upstream.kind === 'named'
+    ? [directive('proxy_pass', `http://${upstream.name}`)]
+    : [
+        ...infoHeaders,
+        responseHeader('Retry-After', String(RETRY_AFTER_SECONDS)),
+        directive('return', 503, page('503 Service Unavailable', 'No task of this service is running.')),
+      ];
+}
+
+/** Static locations, longest prefix first by NGINX's own rule; paths without a route answer 404. */
+export function routeLocations(routes: readonly PathRoute[], context: RouteContext): readonly Node[] {
+  const locations = routes.flatMap((route) => {
+    const actions = poolActions(upstreamOf(context.upstreams, route.pool), context);
+    return matchersOf(route.prefix).map((matcher) => block('location', matcher, actions));
+  });
+  return routes.some((route) => route.prefix === '/') ? locations : [...locations, notFound()];
+}
+
+/** `/app` is the path itself and what is below `/app/`, never `/apple`. The exact one also keeps NGINX from redirecting to `/app/`. */
+function matchersOf(prefix: PathPrefix): readonly (readonly string[])[] {
+  return prefix === '/' ? [['/']] : [['=', prefix], [`${prefix}/`]];
+}
+
+function notFound(): Node {
+  return block('location', ['/'], [directive('return', 404, page('404 Not Found', 'No service has this path.'))]);
+}
+
+/** A small page of its own for answers that no service gave. */
+export function page(title: string, text: string): string {
+  return `<!doctype html><title>${title}</title><h1>${title}</h1><p>${text}</p>`;
+}
+
+/** Hands the request to the named location `@<host>`, untouched: method, URI and body stay. See `layout.ts`. */
+export function handOver(): Node {
+  return block('location', ['/'], [directive('error_page', 418, '=', expression('@$host')), directive('return', 418)]);
+}

@@ -1,0 +1,113 @@
+/**
+ * NGINX's syntax, and the only place that quotes. Text goes in as arguments, never as parts of a line.
+ * Rules after `ngx_conf_read_token` (src/core/ngx_conf_file.c): white space, `;`, `{`, `}`, quotes, `#` and `\` end or change a bare word;
+ * inside double quotes only `\` and `"` are special. A `$` cannot be escaped at all, so a literal may not hold one.
+ */
+import { InvariantError } from '../../runtime/errors.ts';
+
+/** Text that may name variables (`$host`). Only our own templates and the operator's checked formats become one. */
+export interface Expression {
+  readonly expression: string;
+}
+
+/** A string is literal: NGINX sees exactly these characters. */
+export type Argument = string | number | Expression;
+
+export type Node =
+  | { readonly kind: 'directive'; readonly text: string }
+  | { readonly kind: 'block'; readonly text: string; readonly children: readonly Node[] }
+  /** An operator's own line, printed as it is. */
+  | { readonly kind: 'raw'; readonly text: string }
+  | { readonly kind: 'comment'; readonly text: string };
+
+const BARE = /^[A-Za-z0-9_.:/@=*,+~<>?!%&()[\]^|-]+$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+const UNQUOTABLE = /[\x00-\x1f\x7f]/;
+const NAME = /^[a-z][a-z0-9_]*$/;
+const INDENT = '  ';
+
+export function expression(text: string): Expression {
+  return { expression: text };
+}
+
+/** @throws InvariantError for an argument that no quoting makes safe: a line break, NUL or other control character, a `$` in a literal. */
+export function directive(name: string, ...args: readonly Argument[]): Node {
+  return { kind: 'directive', text: head(name, args) };
+}
+
+/** @throws InvariantError like `directive`. */
+export function block(name: string, args: readonly Argument[], children: readonly Node[]): Node {
+  return { kind: 'block', text: head(name, args), children };
+}
+
+/** One entry of a `map` or `geo` block: the name is data, so it is quoted like any argument. */
+export function entry(key: Argument, value: Argument): Node {
+  return { kind: 'directive', text: `${quote(key)} ${quote(value)}` };
+}
+
+export function raw(line: string): Node {
+  return { kind: 'raw', text: line };
+}
+
+/** @throws InvariantError for text with control characters. */
+export function comment(text: string): Node {
+  refuseControl(text);
+  return { kind: 'comment', text };
+}
+
+/** The text of a file: LF line ends, one directive per line, a line break at the end. */
+export function printNodes(nodes: readonly Node[]): string {
+  const lines: string[] = [];
+  printInto(lines, nodes, '');
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+}
+
+function printInto(lines: string[], nodes: readonly Node[], indent: string): void {
+  for (const node of nodes) {
+    switch (node.kind) {
+      case 'directive':
+        lines.push(`${indent}${node.text};`);
+        break;
+      case 'block':
+        lines.push(`${indent}${node.text} {`);
+        printInto(lines, node.children, indent + INDENT);
+        lines.push(`${indent}}`);
+        break;
+      case 'raw':
+        lines.push(indent + node.text);
+        break;
+      case 'comment':
+        lines.push(`${indent}# ${node.text}`);
+        break;
+    }
+  }
+}
+
+function head(name: string, args: readonly Argument[]): string {
+  if (!NAME.test(name)) {
+    throw new InvariantError(`not a directive's name: ${JSON.stringify(name)}`);
+  }
+  return args.length === 0 ? name : `${name} ${args.map(quote).join(' ')}`;
+}
+
+function quote(argument: Argument): string {
+  if (typeof argument === 'number') {
+    return String(argument);
+  }
+  const literal = typeof argument === 'string';
+  const text = literal ? argument : argument.expression;
+  if (literal && BARE.test(text)) {
+    return text;
+  }
+  refuseControl(text);
+  if (literal && text.includes('$')) {
+    throw new InvariantError(`NGINX cannot quote the $ in ${JSON.stringify(text)}`);
+  }
+  return !literal && /^[$A-Za-z0-9_.:/@-]+$/.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`;
+}
+
+function refuseControl(text: string): void {
+  if (UNQUOTABLE.test(text)) {
+    throw new InvariantError(`NGINX cannot quote the control character in ${JSON.stringify(text)}`);
+  }
+}

@@ -1,0 +1,75 @@
+/** Pools as `upstream` blocks. An upstream without a server is an error for the whole file, so an empty pool has none. */
+import { createHash } from 'node:crypto';
+import type { Endpoint, Pool, PoolId } from '../../model/cluster.ts';
+import { InvariantError } from '../../runtime/errors.ts';
+import type { NginxOptions } from '../../settings/nginx-options.ts';
+import { block, directive, expression, type Node } from './syntax.ts';
+
+/** Idle connections per pool and worker. */
+const IDLE_CONNECTIONS = 32;
+/** Below the 5 s after which a Node server, the most impatient of the common ones, closes an idle connection. */
+const IDLE_TIMEOUT = '4s';
+const SLUG_LENGTH = 40;
+
+/** A pool that has endpoints, or one that answers 503. */
+export type Upstream =
+  | { readonly kind: 'named'; readonly pool: PoolId; readonly name: string; readonly node: Node }
+  | { readonly kind: 'empty'; readonly pool: PoolId };
+
+export type Upstreams = ReadonlyMap<PoolId, Upstream>;
+
+export function buildUpstreams(pools: readonly Pool[], options: NginxOptions): Upstreams {
+  return new Map(pools.map((pool) => [pool.id, buildUpstream(pool, options)]));
+}
+
+/** @throws InvariantError when a route names a pool that the model lacks. */
+export function upstreamOf(upstreams: Upstreams, pool: PoolId): Upstream {
+  const found = upstreams.get(pool);
+  if (found === undefined) {
+    throw new InvariantError(`the model has no pool ${pool}`);
+  }
+  return found;
+}
+
+/** A readable slug of the id and 12 hex digits of its SHA-256: letters, digits and `_` only, the same for the same id. */
+export function upstreamName(pool: PoolId): string {
+  const slug = pool
+    .slice(0, SLUG_LENGTH)
+    .replace(/[^A-Za-z0-9]+/g, '_')
+    .replace(/^_+|_+$/g, '')
+    .toLowerCase();
+  return `${slug}_${createHash('sha256').update(pool).digest('hex').slice(0, 12)}`;
+}
+
+function buildUpstream(pool: Pool, options: NginxOptions): Upstream {
+  if (pool.endpoints.length === 0) {
+    return { kind: 'empty', pool: pool.id };
+  }
+  const name = upstreamName(pool.id);
+  return { kind: 'named', pool: pool.id, name, node: block('upstream', [name], upstreamChildren(pool, name, options)) };
+}
+
+/** `keepalive` comes after the balancing method, which it wraps. */
+function upstreamChildren(pool: Pool, name: string, options: NginxOptions): readonly Node[] {
+  return [
+    ...(options.upstreamZoneKiB === undefined ? [] : [directive('zone', name, `${options.upstreamZoneKiB}k`)]),
+    ...(options.ipHash ? [directive('hash', expression('$remote_addr'), 'consistent')] : []),
+    ...pool.endpoints.map((endpoint) => serverNode(endpoint, pool)),
+    directive('keepalive', IDLE_CONNECTIONS),
+    directive('keepalive_timeout', IDLE_TIMEOUT),
+  ];
+}
+
+function serverNode(endpoint: Endpoint, { failure }: Pool): Node {
+  return directive(
+    'server',
+    addressOf(endpoint),
+    ...(endpoint.weight === 1 ? [] : [`weight=${endpoint.weight}`]),
+    `max_fails=${failure.maxFails}`,
+    `fail_timeout=${failure.failTimeoutSeconds}s`,
+  );
+}
+
+function addressOf({ address, port }: Endpoint): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
