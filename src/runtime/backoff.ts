@@ -1,4 +1,4 @@
-/** Waiting times between attempts: exponential with full jitter, back to the start only after a healthy spell. */
+/** Waiting times between attempts: exponential, the upper half of each jittered; back to the start only after a healthy spell. */
 import type { Clock } from './clock.ts';
 
 export interface BackoffOptions {
@@ -28,10 +28,11 @@ export interface Backoff {
 
 export function createBackoff(clock: Clock, options: BackoffOptions = DEFAULT_BACKOFF): Backoff {
   let failures = 0;
-  let begunAt = clock.now();
+  /** `undefined` between attempts: the wait itself is no healthy spell, however long. */
+  let begunAt: number | undefined;
 
   function streak(): number {
-    if (clock.now() - begunAt >= options.healthyAfterMs) {
+    if (begunAt !== undefined && clock.now() - begunAt >= options.healthyAfterMs) {
       failures = 0;
     }
     return failures;
@@ -43,8 +44,8 @@ export function createBackoff(clock: Clock, options: BackoffOptions = DEFAULT_BA
     },
     streak,
     async wait(signal) {
-      streak();
-      const ceiling = Math.min(options.maxMs, options.firstMs * 2 ** Math.min(failures, 30));
+      const ceiling = Math.min(options.maxMs, options.firstMs * 2 ** Math.min(streak(), 30));
+      begunAt = undefined;
       failures += 1;
       const delay = ceiling / 2 + (ceiling / 2) * options.random();
       await clock.sleep(delay, signal);

@@ -45,6 +45,11 @@ export function createCell<Value>(initial?: Value): Cell<Value> {
 
 function nextChange(waiters: Set<() => void>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    // A waiter that was woken and found nothing waits again; the abort that came between would never be heard.
+    if (signal.aborted) {
+      reject(abortReason(signal));
+      return;
+    }
     signal.addEventListener('abort', cancel, { once: true });
     waiters.add(wake);
 

@@ -7,24 +7,40 @@ export interface Clock {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
+/** setTimeout takes no more and fires at once beyond it (about 24.8 days): https://nodejs.org/api/timers.html */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
-  sleep: (ms, signal) =>
-    new Promise((resolve, reject) => {
-      signal.throwIfAborted();
-      const timer = setTimeout(finish, ms);
-      signal.addEventListener('abort', cancel, { once: true });
-
-      function finish(): void {
-        signal.removeEventListener('abort', cancel);
-        resolve();
+  async sleep(ms, signal) {
+    for (let left = ms; ; left -= LONGEST_TIMER_MS) {
+      await oneTimer(Math.min(left, LONGEST_TIMER_MS), signal);
+      if (left <= LONGEST_TIMER_MS) {
+        return;
       }
-      function cancel(): void {
-        clearTimeout(timer);
-        reject(abortReason(signal));
-      }
-    }),
+    }
+  },
 };
+
+function oneTimer(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(abortReason(signal));
+      return;
+    }
+    const timer = setTimeout(finish, ms);
+    signal.addEventListener('abort', cancel, { once: true });
+
+    function finish(): void {
+      signal.removeEventListener('abort', cancel);
+      resolve();
+    }
+    function cancel(): void {
+      clearTimeout(timer);
+      reject(abortReason(signal));
+    }
+  });
+}
 
 /** The reason of an aborted signal as an Error. */
 export function abortReason(signal: AbortSignal): Error {

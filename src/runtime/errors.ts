@@ -1,4 +1,5 @@
 /** The two kinds of thrown errors: operational ones with a code and facts, and bugs that end the process. */
+import { inspect } from 'node:util';
 
 /** What a caller may do about it. `conflict`: read again and plan again, do not repeat the write. */
 export type ErrorClass = 'retryable' | 'permanent' | 'conflict';
@@ -80,7 +81,8 @@ export class InvariantError extends Error {
 }
 
 export function assertNever(value: never): never {
-  throw new InvariantError(`unexpected value: ${JSON.stringify(value)}`);
+  // inspect, because JSON.stringify itself throws on a BigInt or a cycle.
+  throw new InvariantError(`unexpected value: ${inspect(value)}`);
 }
 
 export function isOperational(error: unknown, ...codes: readonly ErrorCode[]): error is OperationalError {
