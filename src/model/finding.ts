@@ -28,6 +28,8 @@ export const FINDINGS = {
   'LABEL.NETWORK_AMBIGUOUS': { severity: 'warn', harm: 'none: one of the networks was chosen' },
   'LABEL.NETWORK_NOT_OFFERED': { severity: 'error', harm: 'the service is not routed' },
   'LABEL.SERVICE_CLUSTER_UNKNOWN': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.CONTEXT_ROOT_INVALID': { severity: 'error', harm: 'the service is not routed' },
+  'LABEL.COMBINATION': { severity: 'warn', harm: 'the label is ignored' },
   'LABEL.NOT_IN_EFFECT': { severity: 'warn', harm: 'the label is accepted and has no effect in this version' },
   'LABEL.UNKNOWN': { severity: 'warn', harm: 'the label is ignored' },
   'LABEL.VALUE_INVALID': { severity: 'error', harm: 'the label is ignored' },

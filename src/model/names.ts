@@ -3,6 +3,7 @@
  * Every grammar here is tighter than NGINX's own: no white space, quotes, `;`, `{`, `}`, `$`, `\` or control characters can pass.
  * A parser returns `undefined` for text it refuses and never throws.
  */
+import { isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
 
 declare const brand: unique symbol;
@@ -23,8 +24,6 @@ export type IpAddress = Branded<'IpAddress'>;
 
 const MAX_HOSTNAME = 253;
 const HOST_LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
-const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/;
-const IPV6 = /^(?=.*:)[0-9a-f:]{2,39}$/i;
 
 /**
  * Trims, lower-cases and turns IDN into punycode. Accepts one leading `*.` label.
@@ -51,14 +50,14 @@ function toAscii(name: string): string {
   return /^[\x00-\x7f]*$/.test(lower) ? lower : domainToASCII(lower);
 }
 
-/** Accepts `/`, `/app`, `/app/` (the final slash is dropped). Refuses `.` and `..` segments, empty segments, and bytes outside RFC 3986 pchar. */
+/** Accepts `/`, `/app`, `/app/` (the final slash is dropped). Refuses `.` and `..` segments, empty segments, and characters outside RFC 3986 pchar, or the quote in it. */
 export function parsePathPrefix(text: string): PathPrefix | undefined {
   const trimmed = text.trim();
   if (trimmed === '/') {
     return '/' as PathPrefix;
   }
   const path = trimmed.endsWith('/') ? trimmed.slice(0, -1) : trimmed;
-  if (path.length > 1024 || !/^(?:\/[A-Za-z0-9._~!&'()*+,=:@-]+)+$/.test(path) || /\/\.{1,2}(?:\/|$)/.test(path)) {
+  if (path.length > 1024 || !/^(?:\/[A-Za-z0-9._~!&()*+,=:@-]+)+$/.test(path) || /\/\.{1,2}(?:\/|$)/.test(path)) {
     return undefined;
   }
   return path as PathPrefix;
@@ -92,5 +91,5 @@ export function parseSecretName(text: string): SecretName | undefined {
 
 /** An address without mask, zone or port. */
 export function parseIpAddress(text: string): IpAddress | undefined {
-  return IPV4.test(text) || IPV6.test(text) ? (text.toLowerCase() as IpAddress) : undefined;
+  return isIP(text) === 0 || text.includes('%') ? undefined : (text.toLowerCase() as IpAddress);
 }

@@ -2,8 +2,9 @@
  * The kinds of value a key of config.toml can hold. A kind says what it expects in words that complete the sentence
  * "found X, expected ...", and reads an unknown value into its type, or refuses it with `undefined`. Reading never throws.
  */
+
+import { parseGoDuration, parseNginxTime } from '../model/duration.ts';
 import { type Port, parsePort, toPort } from '../model/names.ts';
-import { parseGoDuration, parseNginxTime } from './duration.ts';
 
 export interface ValueKind<T> {
   /** For the tables in the docs, e.g. `duration`. */
@@ -69,7 +70,7 @@ export function listOf<T>(entry: ValueKind<T>, what: string): ValueKind<readonly
       const values = (Array.isArray(raw) ? raw : [raw]).map((value: unknown) => entry.read(value));
       return values.every((value) => value !== undefined) ? values : undefined;
     },
-    blame: (raw) => (Array.isArray(raw) ? raw.find((value: unknown) => entry.read(value) === undefined) : raw),
+    blame: (raw): unknown => (Array.isArray(raw) ? raw.find((value: unknown) => entry.read(value) === undefined) : raw),
   };
 }
 

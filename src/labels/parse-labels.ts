@@ -1,0 +1,240 @@
+/**
+ * The `com.docker.lb.*` labels of one service to a RoutingIntent.
+ * Comes in: a Service of the Snapshot. Goes out: its intent, or why it has none, and a finding for every label that cannot be used.
+ * A bad label harms its own service only. The order of labels never matters.
+ */
+import { compareText } from '../model/cluster.ts';
+import { createFinding, type Finding, type FindingCode } from '../model/finding.ts';
+import type { Balance, RoutingIntent, TlsIntent, UpstreamTls } from '../model/intent.ts';
+import { nearestName } from '../model/nearest-name.ts';
+import { canonicalJson } from '../model/revision.ts';
+import type { Service } from '../model/snapshot.ts';
+import { findIgnoredLabels, strayRedirects } from './combinations.ts';
+import {
+  LABEL_NAMES,
+  LABEL_PREFIX,
+  LABELS,
+  type LabelDefinition,
+  type LabelName,
+  type LabelValues,
+} from './label-table.ts';
+import type { Complaint } from './label-value.ts';
+import { NOT_IN_EFFECT } from './not-in-effect.ts';
+
+export type LabelOutcome =
+  /** No label of ours at all. */
+  | { readonly kind: 'not-ours' }
+  | { readonly kind: 'intent'; readonly intent: RoutingIntent; readonly findings: readonly Finding[] }
+  /** The service is not routed; the findings say why. */
+  | { readonly kind: 'unusable'; readonly findings: readonly Finding[] };
+
+export function parseLabels(service: Service): LabelOutcome {
+  return parseLabelsExcept(NOT_IN_EFFECT, service);
+}
+
+/** `parseLabels` with another list of labels that have no effect. */
+export function parseLabelsExcept(notInEffect: readonly LabelName[], service: Service): LabelOutcome {
+  const own = ownLabels(service.labels);
+  const misplaced = ownLabels(service.containerLabels).filter((name) => !Object.hasOwn(service.labels, name));
+  if (own.length === 0 && misplaced.length === 0) {
+    return { kind: 'not-ours' };
+  }
+  const read = readAll(service.labels, notInEffect);
+  const { values, ignored } = settle(read.values);
+  const notes = [
+    ...read.notes,
+    ...ignored,
+    ...own.flatMap(noteUnknown),
+    ...noteMisplaced(misplaced),
+    ...noteMissingHosts(values, read.notes),
+  ];
+  const cluster = values.service_cluster;
+  const findings = notes.map((note) => toFinding(note, service, cluster));
+  const routable = !read.lost && (values.hosts.length > 0 || values.default_backend);
+  return routable ? { kind: 'intent', intent: toIntent(service, values), findings } : { kind: 'unusable', findings };
+}
+
+/** A finding before it knows its service. */
+interface Note {
+  readonly code: FindingCode;
+  readonly label: string;
+  readonly text: string | undefined;
+  readonly advice: string;
+}
+
+function ownLabels(labels: Service['labels']): readonly string[] {
+  return Object.keys(labels)
+    .filter((name) => name.startsWith(LABEL_PREFIX))
+    .sort(compareText);
+}
+
+interface ReadLabels {
+  readonly values: LabelValues;
+  readonly notes: readonly Note[];
+  /** A label whose loss costs the service was refused. */
+  readonly lost: boolean;
+}
+
+function readAll(labels: Service['labels'], notInEffect: readonly LabelName[]): ReadLabels {
+  const read = LABEL_NAMES.map((name) => readOne(name, labels, notInEffect.includes(name)));
+  return {
+    // The table's keys and types are `LabelValues`'s own; entries lose them.
+    values: Object.fromEntries(read.map(({ name, value }) => [name, value])) as unknown as LabelValues,
+    notes: read.flatMap(({ notes }) => notes),
+    lost: read.some(({ lost }) => lost),
+  };
+}
+
+interface ReadLabel {
+  readonly name: LabelName;
+  readonly value: unknown;
+  readonly notes: readonly Note[];
+  readonly lost: boolean;
+}
+
+function readOne(name: LabelName, labels: Service['labels'], waiting: boolean): ReadLabel {
+  const definition: LabelDefinition<unknown> = LABELS[name];
+  const label = LABEL_PREFIX + name;
+  const text = Object.hasOwn(labels, label) ? (labels[label] ?? '').trim() : '';
+  if (text === '') {
+    return { name, value: definition.fallback, notes: [], lost: false };
+  }
+  const { value, complaints } = definition.read(text);
+  const refused = complaints.length > 0;
+  const code = waiting ? 'LABEL.VALUE_INVALID' : definition.refusal.code;
+  const complaintNotes = limit(complaints).map((complaint) => ({ code, label, ...complaint }));
+  if (waiting) {
+    const note = { code: 'LABEL.NOT_IN_EFFECT', label, text, advice: WAITS } as const;
+    const said = value === undefined || sameValue(value, definition.fallback) ? [] : [note];
+    return { name, value: definition.fallback, notes: [...complaintNotes, ...said], lost: false };
+  }
+  const lost = refused && definition.refusal.loses === 'service';
+  return { name, value: value ?? definition.fallback, notes: complaintNotes, lost };
+}
+
+const WAITS = 'The label is accepted; a later version acts on it. Until then its default holds.';
+
+function sameValue(a: unknown, b: unknown): boolean {
+  return a === b || (b !== undefined && canonicalJson(a) === canonicalJson(b));
+}
+
+/** A value of 64 KiB can hold thousands of bad entries; ten of them tell enough. */
+const MAX_COMPLAINTS = 10;
+
+function limit(complaints: readonly Complaint[]): readonly Complaint[] {
+  const more = complaints.length - MAX_COMPLAINTS;
+  const shown = complaints.slice(0, MAX_COMPLAINTS);
+  return more <= 0
+    ? shown
+    : shown.map((complaint, position) =>
+        position === MAX_COMPLAINTS - 1
+          ? { ...complaint, advice: `${complaint.advice} (${more} more entries of this label have problems.)` }
+          : complaint,
+      );
+}
+
+/** Takes out what cannot work together with the rest. */
+function settle(values: LabelValues): { readonly values: LabelValues; readonly ignored: readonly Note[] } {
+  const ignored = findIgnoredLabels(values);
+  const stray = strayRedirects(values);
+  const defaults = Object.fromEntries(ignored.map(({ label }) => [label, LABELS[label].fallback]));
+  return {
+    values: {
+      ...values,
+      hosts: [...new Set(values.hosts)].sort(compareText),
+      redirects: values.redirects.filter((redirect) => !stray.includes(redirect)),
+      ...defaults,
+    },
+    ignored: [
+      ...ignored.map(({ label, advice }) => ({
+        code: 'LABEL.COMBINATION' as const,
+        label: LABEL_PREFIX + label,
+        text: undefined,
+        advice,
+      })),
+      ...stray.map(({ source }) => ({
+        code: 'LABEL.VALUE_INVALID' as const,
+        label: `${LABEL_PREFIX}redirects`,
+        text: `${source.scheme}://${source.host}`,
+        advice: `A redirect starts at a host of the service. Add ${source.host} to com.docker.lb.hosts.`,
+      })),
+    ],
+  };
+}
+
+function noteUnknown(label: string): readonly Note[] {
+  const name = label.slice(LABEL_PREFIX.length);
+  if (Object.hasOwn(LABELS, name)) {
+    return [];
+  }
+  const near = nearestName(name, LABEL_NAMES);
+  const advice =
+    near === undefined ? 'There is no such label.' : `There is no such label. Did you mean ${LABEL_PREFIX}${near}?`;
+  return [{ code: 'LABEL.UNKNOWN', label, text: undefined, advice }];
+}
+
+function noteMisplaced(labels: readonly string[]): readonly Note[] {
+  const [first] = labels;
+  const advice =
+    'Labels on containers are not read. Move them to the service: in a stack file, from "labels" to "labels" under "deploy".';
+  return first === undefined ? [] : [{ code: 'LABEL.ON_CONTAINER', label: first, text: labels.join(', '), advice }];
+}
+
+/** Said only where no complaint about the hosts says it already. */
+function noteMissingHosts({ hosts, default_backend }: LabelValues, notes: readonly Note[]): readonly Note[] {
+  const label = `${LABEL_PREFIX}hosts`;
+  return hosts.length > 0 || default_backend || notes.some((note) => note.code === 'LABEL.HOSTS_INVALID')
+    ? []
+    : [{ code: 'LABEL.HOSTS_MISSING', label, text: undefined, advice: 'Say which host names the service answers.' }];
+}
+
+function toFinding({ code, label, text, advice }: Note, { name }: Service, serviceCluster: string): Finding {
+  const about = { service: name, serviceCluster, subject: label };
+  return createFinding(code, advice, text === undefined ? about : { ...about, value: text });
+}
+
+function toIntent({ id, name, createdAt }: Service, values: LabelValues): RoutingIntent {
+  return {
+    service: { id, name, createdAt },
+    serviceCluster: values.service_cluster,
+    hosts: values.hosts,
+    defaultBackend: values.default_backend,
+    port: values.port,
+    network: values.network,
+    backendMode: values.backend_mode,
+    weight: values.weight,
+    contextRoot: { prefix: values.context_root, rewrite: values.context_root_rewrite },
+    tls: toTls(values),
+    balance: toBalance(values),
+    upstreamTls: toUpstreamTls(values),
+    failure: { maxFails: values.max_fails, failTimeoutSeconds: values.fail_timeout },
+    websocketEndpoints: values.websocket_endpoints,
+    redirects: values.redirects,
+  };
+}
+
+function toTls({ ssl_passthrough, ssl_cert, ssl_key, ssl_only }: LabelValues): TlsIntent {
+  if (ssl_passthrough) {
+    return { kind: 'passthrough' };
+  }
+  return ssl_cert === undefined
+    ? { kind: 'none' }
+    : { kind: 'terminate', certificate: ssl_cert, key: ssl_key, only: ssl_only };
+}
+
+function toBalance({ sticky_session_cookie, ip_hash }: LabelValues): Balance {
+  if (sticky_session_cookie !== undefined) {
+    return { kind: 'cookie', cookie: sticky_session_cookie };
+  }
+  return { kind: ip_hash ? 'client-address' : 'round-robin' };
+}
+
+function toUpstreamTls({ ssl_backend, ssl_backend_tls_verify, ssl_backend_ca }: LabelValues): UpstreamTls {
+  if (!ssl_backend) {
+    return { kind: 'off' };
+  }
+  return {
+    kind: 'on',
+    verify: ssl_backend_tls_verify === 'none' ? { kind: 'none' } : { kind: 'required', ca: ssl_backend_ca },
+  };
+}
