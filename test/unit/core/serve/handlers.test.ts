@@ -1,0 +1,199 @@
+import { describe, expect, it } from 'vitest';
+import { createBoard } from '../../../../src/core/board.ts';
+import { definitionOf } from '../../../../src/core/revise.ts';
+import { createHandlers } from '../../../../src/core/serve/handlers.ts';
+import { type ConfigArtifact, createArtifact, manifestOf } from '../../../../src/model/artifact.ts';
+import { buildModels } from '../../../../src/model/build.ts';
+import type { ClusterModel } from '../../../../src/model/cluster.ts';
+import { findingKey } from '../../../../src/model/finding.ts';
+import { applyPatch } from '../../../../src/model/patch.ts';
+import { digestModel, sha256Hex } from '../../../../src/model/revision.ts';
+import { createLogger } from '../../../../src/runtime/logging.ts';
+import type { Caller, ModelMessage, RevisionRef, Submission } from '../../../../src/wire/contract.ts';
+import { refusalReason } from '../../../../src/wire/errors.ts';
+import { extensionSettings } from '../../../support/settings.ts';
+import { host, intent, service, snapshot, task } from '../../../support/snapshots.ts';
+
+const EXTENSION: Caller = { role: 'extension', extension: 'default', token: undefined, version: '1' };
+const PATH = '/etc/nginx/nginx.conf';
+
+function modelFor(name: string): ClusterModel {
+  const { models } = buildModels(
+    snapshot({ services: [service()], tasks: [task()] }),
+    [intent({ hosts: [host(name)] })],
+    [definitionOf(extensionSettings())],
+  );
+  const [model] = models;
+  if (!model) {
+    throw new Error('no model');
+  }
+  return model;
+}
+
+function setUp() {
+  const board = createBoard([extensionSettings()], findingKey, { onNew: () => undefined, onGone: () => undefined });
+  const logger = createLogger({ level: 'silent', component: 'test' });
+  const facts = { version: '1', epoch: 'e1', taskFeed: () => ({ kind: 'poll', reason: '' }) as const };
+  const handlers = createHandlers(board, facts, logger);
+  const extension = board.extensions.get('default');
+  if (!extension) {
+    throw new Error('no extension');
+  }
+  const stop = new AbortController();
+  const watch = (have?: RevisionRef) => handlers.watchModel(EXTENSION, have, stop.signal)[Symbol.asyncIterator]();
+  let sequence = 0;
+  return {
+    board,
+    handlers,
+    extension,
+    watch,
+    publish(model: ClusterModel) {
+      sequence += 1;
+      extension.model.set({ revision: { digest: digestModel(model), sequence, versionIndex: sequence }, model });
+    },
+    submit: (submission: Submission) => handlers.submitArtifact(EXTENSION, submission, stop.signal),
+  };
+}
+
+async function next(stream: AsyncIterator<ModelMessage>): Promise<ModelMessage> {
+  const { value } = (await stream.next()) as { value: ModelMessage };
+  return value;
+}
+
+function artifact(text: string, path = PATH): ConfigArtifact {
+  return createArtifact([{ path, mode: 0o444, bytes: Buffer.from(text) }]);
+}
+
+function submission(revision: RevisionRef, of: ConfigArtifact, withBlobs = true): Submission {
+  const blobs = of.files.map(({ bytes }) => ({ digest: sha256Hex(bytes), bytes }));
+  return { revision, manifest: manifestOf(of), blobs: withBlobs ? blobs : [], findings: [] };
+}
+
+describe('handing out models', () => {
+  it('begins with the full state and goes on with patches that name their base', async () => {
+    const { watch, publish } = setUp();
+    publish(modelFor('a.local'));
+    const stream = watch();
+    const first = await next(stream);
+    publish(modelFor('b.local'));
+    const second = await next(stream);
+    if (first.content.kind !== 'full' || second.content.kind !== 'patch') {
+      throw new Error(`${first.content.kind}, ${second.content.kind}`);
+    }
+    expect(second.content.baseDigest).toBe(first.revision.digest);
+    expect(digestModel(applyPatch(first.content.model, second.content.patch))).toBe(second.revision.digest);
+  });
+
+  it('gives a reader that was slow the newest state in one patch', async () => {
+    const { watch, publish } = setUp();
+    publish(modelFor('a.local'));
+    const stream = watch();
+    await next(stream);
+    for (const name of ['b.local', 'c.local', 'd.local']) {
+      publish(modelFor(name));
+    }
+    expect((await next(stream)).revision.digest).toBe(digestModel(modelFor('d.local')));
+  });
+
+  it('gives the full state to a caller that comes from another life of core', async () => {
+    const { watch, publish } = setUp();
+    publish(modelFor('a.local'));
+    const have = { digest: digestModel(modelFor('a.local')), sequence: 1, versionIndex: 1, epoch: 'e0' };
+    expect((await next(watch(have))).content.kind).toBe('full');
+  });
+
+  it.each([
+    [{ ...EXTENSION, extension: 'other' }, 'not-found'],
+    [{ ...EXTENSION, role: 'proxy' }, 'permission-denied'],
+  ] as const)('refuses %j', (caller, reason) => {
+    const { handlers } = setUp();
+    expect(() => handlers.watchModel(caller, undefined, new AbortController().signal)).toThrow(
+      expect.toSatisfy((error: unknown) => refusalReason(error) === reason),
+    );
+  });
+});
+
+describe('taking artifacts', () => {
+  async function connected() {
+    const desk = setUp();
+    desk.publish(modelFor('a.local'));
+    const stream = desk.watch();
+    const { revision } = await next(stream);
+    return { ...desk, stream, revision };
+  }
+
+  it('takes a whole artifact, with the networks its revision needs', async () => {
+    const { submit, extension, revision } = await connected();
+    expect(await submit(submission(revision, artifact('one')))).toEqual({ kind: 'accepted' });
+    expect(extension.rendered.get()).toMatchObject({ requirements: { networks: [{ id: 'net1' }] } });
+  });
+
+  it('asks for bytes it lacks, and for none that it holds', async () => {
+    const { submit, revision } = await connected();
+    const of = artifact('one');
+    expect(await submit(submission(revision, of, false))).toMatchObject({ kind: 'missing', blobs: [sha256Hex('one')] });
+    await submit(submission(revision, of));
+    expect(await submit(submission(revision, of, false))).toEqual({ kind: 'accepted' });
+  });
+
+  it('takes the artifact of a revision that was overtaken meanwhile, but not one older than what it has', async () => {
+    const { submit, publish, stream, revision } = await connected();
+    publish(modelFor('b.local'));
+    const second = await next(stream);
+    publish(modelFor('c.local'));
+    expect(await submit(submission(second.revision, artifact('two')))).toEqual({ kind: 'accepted' });
+    expect(await submit(submission(revision, artifact('one')))).toEqual({ kind: 'superseded' });
+  });
+
+  it('takes nothing for a revision it never handed out', async () => {
+    const { submit, revision } = await connected();
+    const foreign = { ...revision, digest: 'f'.repeat(64) };
+    expect(await submit(submission(foreign, artifact('one')))).toEqual({ kind: 'superseded' });
+    expect(await submit(submission({ ...revision, epoch: 'e0' }, artifact('one')))).toEqual({ kind: 'superseded' });
+  });
+
+  it.each([
+    ['another path', (revision: RevisionRef) => submission(revision, artifact('x', '/etc/passwd'))],
+    [
+      'bytes that are not what their digest says',
+      (revision: RevisionRef) => {
+        const good = submission(revision, artifact('x'));
+        return { ...good, blobs: good.blobs.map((blob) => ({ ...blob, bytes: Buffer.from('y') })) };
+      },
+    ],
+    [
+      "a manifest digest that is not its entries'",
+      (revision: RevisionRef) => {
+        const good = submission(revision, artifact('x'));
+        return { ...good, manifest: { ...good.manifest, digest: '0'.repeat(64) } };
+      },
+    ],
+    [
+      'no file',
+      (revision: RevisionRef) => ({ ...submission(revision, artifact('x')), manifest: { digest: '', entries: [] } }),
+    ],
+  ])('refuses %s and keeps what it has', async (_what, make) => {
+    const { submit, extension, revision } = await connected();
+    await submit(submission(revision, artifact('good')));
+    await expect(submit(make(revision))).rejects.toSatisfy((error: unknown) => refusalReason(error) === 'malformed');
+    expect(extension.rendered.get()?.artifact.digest).toBe(artifact('good').digest);
+  });
+
+  it('keeps the last good artifact when a revision is refused, says why, and forgets it with the next good one', async () => {
+    const { submit, handlers, board, extension, publish, stream, revision } = await connected();
+    await submit(submission(revision, artifact('good')));
+    publish(modelFor('b.local'));
+    const second = await next(stream);
+    await handlers.refuseRevision(
+      EXTENSION,
+      { revision: second.revision, reason: 'emerg', findings: [] },
+      new AbortController().signal,
+    );
+    expect(extension.rendered.get()?.artifact.digest).toBe(artifact('good').digest);
+    const status = await handlers.status(EXTENSION, new AbortController().signal);
+    expect(status.clusters).toMatchObject([{ refusedReason: 'emerg', extensionConnected: true }]);
+    await submit(submission(second.revision, artifact('better')));
+    expect(extension.refused.get()).toBeNull();
+    expect(board.findings()).toEqual([]);
+  });
+});
