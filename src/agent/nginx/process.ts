@@ -64,12 +64,16 @@ export async function untilReady(
 /** The argument list, with every main-context directive in one `-g`. */
 export function nginxArguments(command: Omit<NginxCommand, 'binary'>): readonly string[] {
   const { values, others } = splitGlobals(command.extraArgs);
-  const globals = [...command.globals, ...values].join(' ');
+  // `-g "daemon off;"` is what people copy from other set-ups; said twice it is an error to NGINX.
+  const ours = values.some((value) => /\bdaemon\s/.test(value))
+    ? command.globals.filter((directive) => !directive.startsWith('daemon '))
+    : command.globals;
+  const globals = [...ours, ...values].join(' ');
   return ['-c', command.configPath, ...(globals === '' ? [] : ['-g', globals]), ...others];
 }
 
 /** Takes the values of `-g VALUE` and `-gVALUE` out of an argument list. */
-export function splitGlobals(args: readonly string[]): {
+function splitGlobals(args: readonly string[]): {
   readonly values: readonly string[];
   readonly others: readonly string[];
 } {

@@ -66,6 +66,12 @@ describe('nginxArguments', () => {
     ]);
   });
 
+  it('does not repeat a "daemon off" of the extra arguments', () => {
+    const command = { configPath: '/x', globals: ['daemon off;'], extraArgs: ['-g', 'daemon off;'] };
+
+    expect(nginxArguments(command)).toEqual(['-c', '/x', '-g', 'daemon off;']);
+  });
+
   it('leaves -g out when there is nothing to say', () => {
     expect(nginxArguments({ configPath: '/x', globals: [], extraArgs: [] })).toEqual(['-c', '/x']);
   });
