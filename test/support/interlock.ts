@@ -165,12 +165,12 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
 
   async function tasksOf(service: string): Promise<readonly TaskJson[]> {
     // Shape: Engine API `GET /tasks`.
-    return (await docker.listTasks({ filters: { service: [service] } })) as unknown as readonly TaskJson[];
+    return await docker.listTasks({ filters: { service: [service] } });
   }
 
   async function inspectService(idOrName: string): Promise<ServiceJson> {
     // Shape: Engine API `GET /services/{id}`.
-    return (await docker.getService(idOrName).inspect()) as unknown as ServiceJson;
+    return await docker.getService(idOrName).inspect();
   }
 
   async function proxies(): Promise<readonly string[]> {
@@ -202,7 +202,7 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
       return id;
     },
     async createApp(options) {
-      const created = (await docker.createService(appSpec(options) as never)) as unknown as {
+      const created = (await docker.createService(appSpec(options))) as unknown as {
         id?: string;
         ID?: string;
       };
@@ -214,7 +214,7 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
           const { Spec, Version } = await inspectService(idOrName);
           const spec = structuredClone(Spec);
           change(spec);
-          await docker.getService(idOrName).update({ ...spec, version: Version.Index } as never);
+          await docker.getService(idOrName).update({ ...spec, version: Version.Index });
         },
         { timeoutMs: 10_000 },
       );

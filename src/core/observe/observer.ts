@@ -90,7 +90,7 @@ function retried(
           await step(signal);
           logger.debug({ area: name }, 'observation ended, starting again');
         } catch (error) {
-          if (signal.aborted) {
+          if (isAborted(signal)) {
             return;
           }
           logger[backoff.streak() === 0 ? 'warn' : 'debug']({ err: toError(error), area: name }, 'observation broken');
@@ -99,6 +99,11 @@ function retried(
       }
     },
   };
+}
+
+/** Asked anew: the compiler takes the loop's own condition for granted across an await. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 async function followEvents(

@@ -79,8 +79,9 @@ function identityOf(element: Json): string | undefined {
   if (isObject(file)) {
     return text(file['Name']);
   }
-  if (element['TargetPort'] !== undefined) {
-    return `${text(element['Protocol']) ?? 'tcp'}/${String(element['TargetPort'])}`;
+  const targetPort = element['TargetPort'];
+  if (typeof targetPort === 'number') {
+    return `${text(element['Protocol']) ?? 'tcp'}/${targetPort}`;
   }
   return text(element['Target']);
 }

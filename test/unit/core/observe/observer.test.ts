@@ -26,7 +26,7 @@ function createStub(): Stub &
   const broken = new Set<string>();
   const queue: EngineEvent[] = [];
   const news = createTrigger();
-  let cut = false;
+  const connection = { cut: false };
   const answer = async <Value>(name: string, value: () => Value): Promise<Value> => {
     calls.push(name);
     if (broken.has(name)) {
@@ -44,7 +44,7 @@ function createStub(): Stub &
       news.fire();
     },
     breakEvents() {
-      cut = true;
+      connection.cut = true;
       news.fire();
     },
     listServices: () => answer('services', () => stub.services),
@@ -56,13 +56,13 @@ function createStub(): Stub &
     listNetworks: () => answer('networks', () => [network()]),
     listSecrets: () => answer('secrets', () => []),
     async *events(signal: AbortSignal): AsyncIterable<EngineEvent> {
-      cut = false;
+      connection.cut = false;
       yield { kind: 'connected' };
       for (;;) {
         const next = queue.shift();
         if (next !== undefined) {
           yield next;
-        } else if (cut) {
+        } else if (connection.cut) {
           throw new OperationalError('ENGINE.UNREACHABLE', 'events end');
         } else {
           await news.wait(signal);

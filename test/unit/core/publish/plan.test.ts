@@ -58,10 +58,15 @@ function execute(steps: readonly Step[], before: Observed): Observed {
   }, before);
 }
 
+function nameOf(spec: SpecJson): string {
+  const name = spec['Name'];
+  return typeof name === 'string' ? name : '';
+}
+
 function serviceObject(spec: SpecJson): ServiceObject {
   return {
-    id: `id-${String(spec['Name'])}`,
-    name: String(spec['Name']),
+    id: `id-${nameOf(spec)}`,
+    name: nameOf(spec),
     version: 1,
     labels: spec['Labels'] as Record<string, string>,
     spec,
