@@ -1,0 +1,59 @@
+/** Verdict -> core. One attempt; the session repeats it while core is away. */
+import { type ConfigArtifact, manifestOf } from '../model/artifact.ts';
+import { sha256Hex } from '../model/revision.ts';
+import { OperationalError } from '../runtime/errors.ts';
+import type { WireClient } from '../wire/client.ts';
+import type { BlobContent, RevisionRef, SubmitOutcome } from '../wire/contract.ts';
+import type { Verdict } from './judge.ts';
+
+export type Told = 'accepted' | 'superseded' | 'refused';
+
+export interface Teller {
+  /** Throws what the client throws. */
+  tell(revision: RevisionRef, verdict: Verdict, signal: AbortSignal): Promise<Told>;
+}
+
+/** A core that asks for blobs again after it was sent them has lost the thread. */
+const MAX_ROUNDS = 3;
+
+export function createTeller(client: Pick<WireClient, 'submitArtifact' | 'refuseRevision'>): Teller {
+  /** Blobs of the artifact that core accepted last: it may still hold them, so they travel only when it asks. */
+  let held: ReadonlySet<string> = new Set();
+
+  async function submit(
+    revision: RevisionRef,
+    { artifact, findings }: Extract<Verdict, { kind: 'usable' }>,
+    signal: AbortSignal,
+  ): Promise<Told> {
+    const manifest = manifestOf(artifact);
+    let wanted = manifest.entries.map(({ blob }) => blob).filter((blob) => !held.has(blob));
+    for (let round = 1; round <= MAX_ROUNDS; round += 1) {
+      const submission = { revision, manifest, blobs: blobsOf(artifact, wanted), findings };
+      const outcome: SubmitOutcome = await client.submitArtifact(submission, signal);
+      if (outcome.kind !== 'missing') {
+        held = outcome.kind === 'accepted' ? new Set(manifest.entries.map(({ blob }) => blob)) : held;
+        return outcome.kind;
+      }
+      wanted = [...outcome.blobs];
+    }
+    throw new OperationalError('WIRE.MALFORMED', 'core asks again and again for files that it was sent');
+  }
+
+  return {
+    async tell(revision, verdict, signal) {
+      if (verdict.kind === 'usable') {
+        return submit(revision, verdict, signal);
+      }
+      await client.refuseRevision({ revision, reason: verdict.reason, findings: verdict.findings }, signal);
+      return 'refused';
+    },
+  };
+}
+
+function blobsOf(artifact: ConfigArtifact, wanted: readonly string[]): readonly BlobContent[] {
+  const contents = new Map(artifact.files.map(({ bytes }) => [sha256Hex(bytes), bytes]));
+  return wanted.flatMap((digest) => {
+    const bytes = contents.get(digest);
+    return bytes === undefined ? [] : [{ digest, bytes }];
+  });
+}
