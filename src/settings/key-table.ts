@@ -52,6 +52,15 @@ export function key<T, const F>(kind: ValueKind<T>, fallback: F, description: st
     .meta({ ...meta });
 }
 
+/** Every key of a schema with what it means, in the schema's order; the docs tables are made of it. */
+export function keyMetas(schema: z.ZodObject): readonly (readonly [string, KeyMeta])[] {
+  return Object.entries(schema.shape).flatMap(([name, field]) => {
+    // `key` puts a whole KeyMeta there, and nothing else makes a key.
+    const meta = z.globalRegistry.get(field) as KeyMeta | undefined;
+    return meta === undefined ? [] : [[name, meta] as const];
+  });
+}
+
 function showDefault(fallback: unknown): string {
   if (fallback === undefined) {
     return 'none';

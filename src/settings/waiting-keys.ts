@@ -2,9 +2,9 @@
  * The keys that are read and checked but have no effect in this version. Taking an entry out is all that switching a key on takes here.
  * An operator who sets one to something else than its default is told so by a finding.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { createFinding, type Finding } from '../model/finding.ts';
-import { canonicalJson } from '../model/revision.ts';
 import type { WrittenKeys } from './key-table.ts';
 
 export type TableName = 'core' | 'extension' | 'nginx';
@@ -73,14 +73,10 @@ export function findWaitingKeys<Shape extends z.core.$ZodShape>(
 }
 
 function waits(entry: WaitingKey, value: unknown, fallback: unknown): boolean {
-  return entry.values === undefined ? canonicalText(value) !== canonicalText(fallback) : entry.values.includes(value);
+  return entry.values === undefined ? !isDeepStrictEqual(value, fallback) : entry.values.includes(value);
 }
 
 function defaultOf<Shape extends z.core.$ZodShape>(schema: z.ZodObject<Shape>, name: string): unknown {
   const field: z.core.$ZodType | undefined = schema.shape[name];
   return field === undefined ? undefined : z.parse(field, undefined);
-}
-
-function canonicalText(value: unknown): string {
-  return value === undefined ? '' : canonicalJson(value);
 }

@@ -14,7 +14,7 @@ function render(): string {
 
 # config.toml
 
-Core reads one file in [TOML](https://toml.io), given with \`-c\` (default \`/config.toml\`). Files written for Docker Enterprise / MKE Interlock work unchanged.
+Core reads one file in [TOML](https://toml.io), given with \`-c\` (default \`/config.toml\`). Files written for Docker Enterprise / MKE Interlock are read as they are.
 
 \`\`\`toml
 ListenAddr = ":8080"
@@ -47,7 +47,8 @@ HTTPOptions = ["gzip on;"]
 - Numbers and booleans may stand in quotes.
 - The original's images (\`docker/ucp-interlock-*\`, \`mirantis/ucp-interlock-*\`, \`interlockpreview/*\`) are read as ours of the same role, and a constraint with
   a single \`=\` as one with \`==\`; a finding says so.
-- † marks keys that are read and checked but have no effect in this version; setting one gives the finding \`SETTINGS.NOT_IN_EFFECT\`.
+- † marks keys that are read and checked but have no effect in this version, or some value of which has none: the last table says which.
+  Setting one gives the finding \`SETTINGS.NOT_IN_EFFECT\`.
 - *ours* marks keys that the original does not have.
 
 ## Top level
