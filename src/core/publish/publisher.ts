@@ -96,10 +96,12 @@ interface Loop extends PublisherTools {
 async function runAll(signal: AbortSignal, parts: readonly ((scope: AbortSignal) => Promise<void>)[]): Promise<void> {
   const scope = new AbortController();
   const either = AbortSignal.any([signal, scope.signal]);
+  const running = parts.map((part) => part(either));
   try {
-    await Promise.race(parts.map((part) => part(either)));
+    await Promise.race(running);
   } finally {
     scope.abort();
+    await Promise.allSettled(running);
   }
 }
 

@@ -26,7 +26,7 @@ function createStub(): Stub &
   const broken = new Set<string>();
   const queue: EngineEvent[] = [];
   const news = createTrigger();
-  const connection = { cut: false };
+  const connection: { cut: boolean } = { cut: false };
   const answer = async <Value>(name: string, value: () => Value): Promise<Value> => {
     calls.push(name);
     if (broken.has(name)) {
