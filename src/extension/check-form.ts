@@ -12,6 +12,8 @@ export interface CheckPlaces {
   readonly certificate: string;
   /** Stands in for the proxy's cache folder. */
   readonly cache: string;
+  /** Takes what NGINX says. */
+  readonly words: string;
 }
 
 export interface CheckFile {
@@ -31,7 +33,7 @@ const LOADS_PEM =
 const LOADS_DHPARAM = /(?<=^|[\s;{}])ssl_dhparam[ \t]+[^;\n]+;/g;
 
 export function placesIn(folder: string): CheckPlaces {
-  return { folder, certificate: `${folder}/check.pem`, cache: `${folder}/cache` };
+  return { folder, certificate: `${folder}/check.pem`, cache: `${folder}/cache`, words: `${folder}/words` };
 }
 
 /** In the order of `files`. */
@@ -45,9 +47,13 @@ export function checkForm(files: readonly ArtifactFile[], places: CheckPlaces): 
   }));
 }
 
+/** Time and process id at the head of a line of NGINX's: equal files shall give equal words. */
+const TIME_AND_PROCESS = /^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d (\[\w+\]) \d+#\d+: /gm;
+
 /** NGINX's words about the check form, as if they were about the real files. */
 export function realWords(words: string, files: readonly ArtifactFile[], places: CheckPlaces): string {
-  return movesOf(files, places).reduce((text, { from, to }) => text.replaceAll(to, from), words);
+  const plain = words.replace(TIME_AND_PROCESS, '$1 ');
+  return movesOf(files, places).reduce((text, { from, to }) => text.replaceAll(to, from), plain);
 }
 
 export function movedMainPath(mainPath: string, files: readonly ArtifactFile[], places: CheckPlaces): string {

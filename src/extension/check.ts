@@ -1,6 +1,6 @@
 /** Asks NGINX itself whether it would take the files: `nginx -t`, without a shell, with a time limit, its words bounded. */
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import type { ArtifactFile } from '../model/artifact.ts';
 import { abortReason } from '../runtime/clock.ts';
@@ -46,7 +46,11 @@ export function createCheck({ binary, limitMs = LIMIT_MS, tempParents = [tmpdir(
       if (unwritten !== undefined) {
         return unwritten;
       }
-      const run = await runNginx(binary, movedMainPath(mainPath, files, places), { limitMs, signal });
+      const run = await runNginx(binary, movedMainPath(mainPath, files, places), {
+        words: places.words,
+        limitMs,
+        signal,
+      });
       return outcomeOf(run, (words) => realWords(words, files, places));
     } finally {
       await rm(folder, { recursive: true, force: true });
@@ -73,6 +77,7 @@ async function writeFiles(
 ): Promise<CheckOutcome | undefined> {
   try {
     await mkdir(places.cache);
+    await writeFile(places.words, '', { mode: 0o600 });
     await writeFile(places.certificate, certificate, { mode: 0o600 });
     for (const { path, text } of checkForm(files, places)) {
       await writeFile(path, text, { mode: 0o600 });
@@ -101,30 +106,50 @@ function outcomeOf(run: Run, toReal: (words: string) => string): CheckOutcome {
   }
 }
 
-interface RunLimits {
+interface RunOptions {
+  /** An empty file for what NGINX says. */
+  readonly words: string;
   readonly limitMs: number;
   readonly signal: AbortSignal;
 }
 
+/**
+ * NGINX's words go through a file, not a pipe: `access_log /dev/stdout` and `error_log /dev/stderr` are opened by the check too, and a
+ * pipe of Node's is a socket, which nobody can open.
+ */
+async function runNginx(binary: string, path: string, { words, limitMs, signal }: RunOptions): Promise<Run> {
+  const file = await open(words, 'a+');
+  try {
+    const end = await spawnNginx(binary, path, { words: file, limitMs, signal });
+    return end.kind === 'not-started' ? end : { ...end, output: await readStart(file) };
+  } finally {
+    await file.close();
+  }
+}
+
+async function readStart(file: FileHandle): Promise<string> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_OUTPUT_BYTES), 0, MAX_OUTPUT_BYTES, 0);
+  return buffer.toString('utf8', 0, bytesRead);
+}
+
+type End =
+  | { readonly kind: 'ended'; readonly exitCode: number }
+  | { readonly kind: 'killed'; readonly signal: string }
+  | { readonly kind: 'not-started'; readonly why: string };
+
 /** `-e stderr`: the error log compiled into NGINX lies on a read-only file system. */
-function runNginx(binary: string, path: string, { limitMs, signal }: RunLimits): Promise<Run> {
+function spawnNginx(
+  binary: string,
+  path: string,
+  { words, limitMs, signal }: { readonly words: FileHandle; readonly limitMs: number; readonly signal: AbortSignal },
+): Promise<End> {
   return new Promise((resolve, reject) => {
-    const output: Buffer[] = [];
-    let size = 0;
     const child = spawn(binary, ['-t', '-e', 'stderr', '-c', path], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', words.fd],
       timeout: limitMs,
       killSignal: 'SIGKILL',
       signal,
     });
-    const keep = (chunk: Buffer): void => {
-      if (size < MAX_OUTPUT_BYTES) {
-        output.push(chunk.subarray(0, MAX_OUTPUT_BYTES - size));
-        size += chunk.byteLength;
-      }
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
     child.once('error', (error) => {
       // A child that could not be started never closes; one that was aborted does, and `close` answers.
       if (child.pid === undefined) {
@@ -132,13 +157,12 @@ function runNginx(binary: string, path: string, { limitMs, signal }: RunLimits):
       }
     });
     child.once('close', (exitCode, killedBy) => {
-      const text = Buffer.concat(output).toString();
       if (signal.aborted) {
         reject(abortReason(signal));
       } else if (exitCode === null) {
-        resolve({ kind: 'killed', signal: killedBy ?? 'a signal', output: text });
+        resolve({ kind: 'killed', signal: killedBy ?? 'a signal' });
       } else {
-        resolve({ kind: 'ended', exitCode, output: text });
+        resolve({ kind: 'ended', exitCode });
       }
     });
   });

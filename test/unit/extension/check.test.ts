@@ -42,11 +42,17 @@ describe('a check', () => {
     expect(await leftovers()).toEqual([]);
   });
 
+  it('gives NGINX a stdout and a stderr that it can open by name', async () => {
+    const check = await fakeNginx(': >> /dev/stdout && : >> /dev/stderr');
+    expect(await check(files(''), MAIN, abort.signal)).toEqual({ kind: 'passed' });
+  });
+
   it("fails with NGINX's words, about the real path", async () => {
-    const check = await fakeNginx('echo "nginx: [emerg] unknown directive \\"evnts\\" in $conf:1" >&2; exit 1');
+    const words = '2026/11/21 00:57:55 [emerg] 4987#4987: unknown directive \\"evnts\\" in $conf:1';
+    const check = await fakeNginx(`echo "${words}" >&2; exit 1`);
     expect(await check(files('evnts {}\n'), MAIN, abort.signal)).toEqual({
       kind: 'failed',
-      words: 'nginx: [emerg] unknown directive "evnts" in /etc/nginx/nginx.conf:1',
+      words: '[emerg] unknown directive "evnts" in /etc/nginx/nginx.conf:1',
     });
     expect(await leftovers()).toEqual([]);
   });
