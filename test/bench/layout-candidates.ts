@@ -3,6 +3,10 @@
  * three endpoints, at most 32 idle connections per pool. They are sketches for measuring; the product's renderer is `src/render/nginx`.
  */
 
+import { renderNginx } from '../../src/render/nginx/render.ts';
+import { DEFAULT_NGINX_OPTIONS } from '../../src/settings/nginx-options.ts';
+import { endpoint, model, SERVER_INFO, port as toModelPort } from '../support/render-models.ts';
+
 export interface BenchPool {
   readonly host: string;
   /** `address:port` */
@@ -33,7 +37,34 @@ export const CANDIDATES: readonly LayoutCandidate[] = [
   grouped('D', '`@$host`', 20, hostGroup),
   grouped('D', '`@$host`', 100, hostGroup),
   grouped('D', '`@$host`', 500, hostGroup),
+  { id: 'product', title: 'what `src/render/nginx` writes', render: product },
 ];
+
+/** The product's own file, with all its headers and maps; only the access log is off as in the others. */
+function product({ port, generation, pools }: BenchFile): string {
+  const routes = pools.map(({ host, endpoints }) => [
+    host,
+    {
+      '/': endpoints.map((text) => {
+        const [address = '', portText] = text.split(':');
+        return endpoint(address, Number(portText));
+      }),
+    },
+  ]);
+  const cluster = model(Object.fromEntries(routes) as Parameters<typeof model>[0], {
+    listen: { http: toModelPort(port), tls: toModelPort(443) },
+  });
+  const options = {
+    ...DEFAULT_NGINX_OPTIONS,
+    workerProcesses: 2,
+    maxConnections: 4096,
+    accessLogPath: 'off',
+    errorLogPath: '/dev/stderr',
+    httpOptions: [`add_header x-generation ${generation} always;`],
+  };
+  const [file] = renderNginx(cluster, options, { serverInfo: SERVER_INFO }).artifact.files;
+  return Buffer.from(file?.bytes ?? []).toString();
+}
 
 type Group = (file: BenchFile, pools: readonly NamedPool[]) => string;
 

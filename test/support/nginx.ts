@@ -34,12 +34,13 @@ mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
 exec chroot "$root" "$@"`;
 
-let cachedRoot: Promise<string> | undefined;
+const memo = new Map<'root', Promise<string>>();
 
 /** The unpacked Debian root with NGINX; made on first use (about half a minute), then taken from the cache. */
 export function nginxRoot(): Promise<string> {
-  cachedRoot ??= run(DEBIAN, ['nginx-root']).then(({ stdout }) => stdout.trim());
-  return cachedRoot;
+  const root = memo.get('root') ?? run(DEBIAN, ['nginx-root']).then(({ stdout }) => stdout.trim());
+  memo.set('root', root);
+  return root;
 }
 
 export interface NginxCheck {
@@ -75,7 +76,9 @@ function exitOf(child: ChildProcess): Promise<number | null> {
 export interface RunningNginx extends AsyncDisposable {
   /** The master's pid. */
   readonly pid: number;
-  /** Replaces the files and sends SIGHUP; does not wait. */
+  /** Writes the files in place of the old ones, for a SIGHUP to come. */
+  replace(files: readonly ArtifactFile[]): Promise<void>;
+  /** `replace`, then SIGHUP; does not wait. */
   reload(files: readonly ArtifactFile[]): Promise<void>;
   /** Where the private `/run` is outside: sockets that the file opens below `/run` are here. */
   readonly runDir: string;
@@ -121,6 +124,7 @@ export async function startNginx(files: readonly ArtifactFile[]): Promise<Runnin
     stop,
     [Symbol.asyncDispose]: stop,
     output: () => readOutput(home),
+    replace: (next) => writeFiles(home, next),
     reload: async (next) => {
       await writeFiles(home, next);
       await signal('SIGHUP');

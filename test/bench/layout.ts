@@ -1,0 +1,253 @@
+/**
+ * `npm run bench:layout [-- --json FILE] [--hosts 1,100,1000,10000] [--layouts A,B,product]`: which layout of the proxy's file
+ * reloads quickly, serves quickly and stays small. Real NGINX, two workers, three endpoints per host, traffic to the last host.
+ * Needs what `test/support/nginx.ts` needs, and `wrk`. About five minutes.
+ */
+import { execFile } from 'node:child_process';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs, promisify } from 'node:util';
+import type { ArtifactFile } from '../../src/model/artifact.ts';
+import { checkNginx, freePort, type RunningNginx, startNginx } from '../support/nginx.ts';
+import { type BenchFile, type BenchPool, CANDIDATES, type LayoutCandidate } from './layout-candidates.ts';
+
+const run = promisify(execFile);
+const RELOADS = 10;
+const LOAD_SECONDS = 2;
+const CONNECTIONS = 50;
+
+interface Result {
+  readonly bench: 'layout';
+  readonly layout: string;
+  readonly hosts: number;
+  readonly fileKb: number;
+  /** SIGHUP to the first answer by the new generation, on a connection opened after it. */
+  readonly reloadMs: { readonly p50: number; readonly p99: number };
+  /** `nginx -t`, without the sandbox around it. */
+  readonly checkMs: number;
+  readonly requestsPerSecond: number;
+  readonly requestP99Ms: number;
+  /** Shared pages are counted once in PSS, in every process in RSS. */
+  readonly masterRssMb: number;
+  readonly workerRssMb: number;
+  readonly pssMb: number;
+  /** While old and new workers live side by side. */
+  readonly peakPssMb: number;
+}
+
+const { values: args } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    hosts: { type: 'string', default: '1,100,1000,10000' },
+    layouts: { type: 'string' },
+  },
+});
+
+const wanted = args.layouts?.split(',');
+const candidates = CANDIDATES.filter(({ id }) => wanted === undefined || wanted.includes(id));
+const backendPorts = await Promise.all([freePort(), freePort(), freePort()]);
+const backend = await startNginx(fileOf(backendConf(backendPorts)));
+try {
+  const idleCheckMs = await timeCheck('events {}\npid /run/nginx.pid;\nerror_log /dev/stderr;\n');
+  const results: Result[] = [];
+  for (const hosts of args.hosts.split(',').map(Number)) {
+    for (const candidate of candidates) {
+      const result = await measure(candidate, hosts, idleCheckMs);
+      results.push(result);
+      process.stdout.write(`${rowOf(result)}\n`);
+    }
+  }
+  if (args.json !== undefined) {
+    await writeFile(args.json, `${JSON.stringify(results, undefined, 2)}\n`);
+  }
+} finally {
+  await backend.stop();
+}
+
+async function measure(candidate: LayoutCandidate, hosts: number, idleCheckMs: number): Promise<Result> {
+  const port = await freePort();
+  const pools = benchPools(hosts);
+  const last = pools.at(-1)?.host ?? '';
+  const render = (generation: number) => candidate.render({ port, generation, pools } satisfies BenchFile);
+  const nginx = await startNginx(fileOf(render(0)));
+  try {
+    await answers(port, last, '0');
+    const load = await runLoad(port, last);
+    const reloads = await reloadTimes(nginx, { port, last, render });
+    const memory = await memoryOf(nginx.pid);
+    const peakPssMb = await peakWhileReloading(nginx, { port, last, render });
+    const check = Math.max(0, (await timeCheck(render(0))) - idleCheckMs);
+    return {
+      bench: 'layout',
+      layout: candidate.id,
+      hosts,
+      fileKb: Math.round(render(0).length / 1024),
+      reloadMs: { p50: Math.round(quantile(reloads, 0.5)), p99: Math.round(quantile(reloads, 0.99)) },
+      checkMs: Math.round(check),
+      ...load,
+      ...memory,
+      peakPssMb,
+    };
+  } finally {
+    await nginx.stop();
+  }
+}
+
+/** The last host's endpoints are real; the others are never asked. */
+function benchPools(hosts: number): readonly BenchPool[] {
+  return Array.from({ length: hosts }, (_, index) => ({
+    host: `app-${index}.example.com`,
+    endpoints:
+      index === hosts - 1
+        ? backendPorts.map((port) => `127.0.0.1:${port}`)
+        : [2, 3, 4].map((host) => `10.${1 + (index >> 8)}.${index & 255}.${host}:8080`),
+  }));
+}
+
+function backendConf(ports: readonly number[]): string {
+  return `worker_processes 1;
+pid /run/nginx.pid;
+error_log /dev/stderr warn;
+events { worker_connections 4096; }
+http {
+access_log off;
+keepalive_requests 1000000;
+client_body_temp_path /var/cache/nginx/body;
+proxy_temp_path /var/cache/nginx/proxy;
+fastcgi_temp_path /var/cache/nginx/fastcgi;
+uwsgi_temp_path /var/cache/nginx/uwsgi;
+scgi_temp_path /var/cache/nginx/scgi;
+server { ${ports.map((port) => `listen 127.0.0.1:${port};`).join(' ')} location / { return 200 hello; } }
+}
+`;
+}
+
+function fileOf(text: string): readonly ArtifactFile[] {
+  return [{ path: '/etc/nginx/nginx.conf', mode: 0o444, bytes: Buffer.from(text) }];
+}
+
+interface Target {
+  readonly port: number;
+  readonly last: string;
+  readonly render: (generation: number) => string;
+}
+
+async function reloadTimes(nginx: RunningNginx, target: Target): Promise<readonly number[]> {
+  const times: number[] = [];
+  for (let generation = 1; generation <= RELOADS; generation += 1) {
+    const files = fileOf(target.render(generation));
+    await nginx.replace(files);
+    const began = performance.now();
+    process.kill(nginx.pid, 'SIGHUP');
+    await answers(target.port, target.last, String(generation));
+    times.push(performance.now() - began);
+  }
+  return times;
+}
+
+async function peakWhileReloading(nginx: RunningNginx, target: Target): Promise<number> {
+  await nginx.replace(fileOf(target.render(RELOADS + 1)));
+  process.kill(nginx.pid, 'SIGHUP');
+  const arrived = answers(target.port, target.last, String(RELOADS + 1));
+  const peak = { mb: 0, done: false };
+  const sampling = (async () => {
+    while (!peak.done) {
+      peak.mb = Math.max(peak.mb, (await memoryOf(nginx.pid)).pssMb);
+      await sleep(10);
+    }
+  })();
+  await arrived;
+  peak.done = true;
+  await sampling;
+  return peak.mb;
+}
+
+/** Asks on new connections until the wanted generation answers 200; at most 60 s. */
+async function answers(port: number, host: string, generation: string): Promise<void> {
+  for (const until = Date.now() + 60_000; Date.now() < until; ) {
+    if ((await generationAt(port, host)) === generation) {
+      return;
+    }
+    await sleep(1);
+  }
+  throw new Error(`generation ${generation} did not come within 60 s`);
+}
+
+function generationAt(port: number, host: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const asked = request({ port, host: '127.0.0.1', headers: { host }, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200 ? String(response.headers['x-generation']) : undefined);
+    });
+    asked.on('error', () => resolve(undefined));
+    asked.end();
+  });
+}
+
+async function runLoad(port: number, host: string): Promise<{ requestsPerSecond: number; requestP99Ms: number }> {
+  const { stdout } = await run('wrk', [
+    ...['-t1', `-c${CONNECTIONS}`, `-d${LOAD_SECONDS}s`, '--latency', '-H', `Host: ${host}`],
+    `http://127.0.0.1:${port}/`,
+  ]);
+  const [, rate = '0'] = /Requests\/sec:\s+([\d.]+)/.exec(stdout) ?? [];
+  const [, value = '0', unit = 'ms'] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? [];
+  if (/Non-2xx/.test(stdout)) {
+    throw new Error(stdout);
+  }
+  const scale = { us: 0.001, ms: 1, s: 1000 }[unit] ?? 1;
+  return { requestsPerSecond: Math.round(Number(rate)), requestP99Ms: Number((Number(value) * scale).toFixed(2)) };
+}
+
+async function memoryOf(master: number): Promise<{ masterRssMb: number; workerRssMb: number; pssMb: number }> {
+  const workers = await childrenOf(master);
+  const all = await Promise.all([master, ...workers].map(rollupOf));
+  return {
+    masterRssMb: Math.round((all[0]?.rssKb ?? 0) / 1024),
+    workerRssMb: Math.round(Math.max(0, ...all.slice(1).map(({ rssKb }) => rssKb)) / 1024),
+    pssMb: Math.round(all.reduce((sum, { pssKb }) => sum + pssKb, 0) / 1024),
+  };
+}
+
+async function childrenOf(pid: number): Promise<readonly number[]> {
+  const tasks = await readdir(`/proc/${pid}/task`);
+  const lists = await Promise.all(
+    tasks.map((task) => readFile(`/proc/${pid}/task/${task}/children`, 'utf8').catch(() => '')),
+  );
+  return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
+}
+
+async function rollupOf(pid: number): Promise<{ rssKb: number; pssKb: number }> {
+  const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '');
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
+  return { rssKb: field('Rss'), pssKb: field('Pss') };
+}
+
+async function timeCheck(text: string): Promise<number> {
+  const times: number[] = [];
+  for (let round = 0; round < 3; round += 1) {
+    const began = performance.now();
+    const check = await checkNginx(fileOf(text));
+    times.push(performance.now() - began);
+    if (!check.ok) {
+      throw new Error(check.output);
+    }
+  }
+  return quantile(times, 0.5);
+}
+
+/** Nearest rank. */
+function quantile(samples: readonly number[], share: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
+}
+
+function rowOf(result: Result): string {
+  const { reloadMs, requestsPerSecond, requestP99Ms, masterRssMb, workerRssMb, pssMb, peakPssMb } = result;
+  const cells = [
+    ...[result.hosts, result.layout, `${reloadMs.p50} / ${reloadMs.p99} ms`, `${result.checkMs} ms`],
+    ...[`${requestsPerSecond}`, `${requestP99Ms} ms`, `${masterRssMb} / ${workerRssMb} MB`],
+    ...[`${pssMb} / ${peakPssMb} MB`, `${result.fileKb} KB`],
+  ];
+  return `| ${cells.join(' | ')} |`;
+}
