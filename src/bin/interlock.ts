@@ -93,14 +93,15 @@ function readSettings(path: string): string {
   }
 }
 
-const runExtension: Daemon = async (tools) => {
+/** A declaration, because `main` above runs before a constant down here would be set. */
+async function runExtension(tools: Parameters<Daemon>[0]): Promise<number> {
   const parsed = parseExtensionSettings(process.env);
   if (!parsed.ok) {
     throw new OperationalError('SETTINGS.INVALID', formatProblems(parsed.problems));
   }
   await extensionMain({ ...parsed.settings, version: packageVersion() }, tools);
   return 0;
-};
+}
 
 function runAgent(nginxArgs: readonly string[]): Daemon {
   return async (tools) => {
