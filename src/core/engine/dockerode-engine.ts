@@ -43,18 +43,17 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
   const { dockerUrl, tls, callTimeoutMs = 10_000, clock = systemClock, surroundings = ownSurroundings } = options;
   const http = createEngineHttp(new Docker(dialOptions(dockerUrl, tls)).modem, { clock, callTimeoutMs });
 
-  const ask = async <Part>(request: Request, parse: (raw: unknown) => Part, signal: AbortSignal): Promise<Part> =>
-    readAnswer(request, parse, await http.call(request, signal));
+  const ask: Ask = async (request, parse, signal) => readAnswer(request, parse, await http.call(request, signal));
 
   return {
     async info(signal) {
       const info = await ask(get('/info'), parseInfo, signal);
       return { ...info, apiVersion: await http.apiVersion(signal) };
     },
-    self: (signal) => findSelf(http, surroundings, signal),
+    self: (signal) => findSelf(ask, surroundings, signal),
 
     listServices: (signal) => ask(get('/services'), parseServices, signal),
-    listTasks: (signal, filter) => listTasks(http, filter?.serviceIds, signal),
+    listTasks: (signal, filter) => listTasks(ask, filter?.serviceIds, signal),
     listNodes: (signal) => ask(get('/nodes'), parseNodes, signal),
     listNetworks: (signal) => ask(get('/networks'), parseNetworks, signal),
     listSecrets: (signal) => ask(get('/secrets'), parseSecrets, signal),
@@ -92,6 +91,9 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
   };
 }
 
+/** One request, its answer parsed. */
+type Ask = <Part>(request: Request, parse: (raw: unknown) => Part, signal: AbortSignal) => Promise<Part>;
+
 function get(path: string, query?: Readonly<Record<string, string>>): Request {
   return query === undefined ? { method: 'GET', path } : { method: 'GET', path, query };
 }
@@ -104,17 +106,24 @@ function filters(by: Readonly<Record<string, readonly string[]>>): Readonly<Reco
   return { filters: JSON.stringify(by) };
 }
 
-/** No ids, no question: the Engine would read an empty filter as "all of them". */
+/**
+ * No ids, no question: the Engine would read an empty filter as "all of them". It refuses a filter that names a service which is gone,
+ * though that service's tasks live on for their grace period: then all tasks are listed and ours picked out.
+ */
 async function listTasks(
-  http: EngineHttp,
+  ask: Ask,
   serviceIds: readonly string[] | undefined,
   signal: AbortSignal,
 ): Promise<readonly Task[]> {
-  if (serviceIds?.length === 0) {
+  if (serviceIds === undefined) {
+    return ask(get('/tasks'), parseTasks, signal);
+  }
+  if (serviceIds.length === 0) {
     return [];
   }
-  const request = get('/tasks', serviceIds === undefined ? undefined : filters({ service: serviceIds }));
-  return readAnswer(request, parseTasks, await http.call(request, signal));
+  const listed = await orUndefined(ask(get('/tasks', filters({ service: serviceIds })), parseTasks, signal));
+  const wanted = new Set(serviceIds);
+  return listed ?? (await ask(get('/tasks'), parseTasks, signal)).filter((task) => wanted.has(task.serviceId));
 }
 
 async function orUndefined<Part>(asked: Promise<Part>): Promise<Part | undefined> {
@@ -133,16 +142,9 @@ function isNamed(found: { readonly id: string; readonly name: string }, idOrName
   return found.id === idOrName || found.name === idOrName;
 }
 
-async function findSelf(
-  http: EngineHttp,
-  surroundings: Surroundings,
-  signal: AbortSignal,
-): Promise<SelfInfo | undefined> {
+async function findSelf(ask: Ask, surroundings: Surroundings, signal: AbortSignal): Promise<SelfInfo | undefined> {
   for (const id of await ownContainerIds(surroundings)) {
-    const request = get(`/containers/${id}/json`);
-    const container = await orUndefined(
-      http.call(request, signal).then((raw) => readAnswer(request, parseContainer, raw)),
-    );
+    const container = await orUndefined(ask(get(`/containers/${id}/json`), parseContainer, signal));
     if (container?.id.startsWith(id) === true) {
       return {
         containerId: container.id,

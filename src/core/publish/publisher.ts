@@ -335,6 +335,10 @@ function createMemory(clock: Clock): Memory {
       }
     },
     did(step) {
+      if (step.kind === 'create-service') {
+        present.add(step.role);
+        missingSince.delete(step.role);
+      }
       if (step.kind === 'update-service') {
         written.set(step.service.id, appliedOf(step.spec));
       }
