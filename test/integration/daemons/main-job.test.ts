@@ -202,6 +202,7 @@ describe('the main job', () => {
     daemons.startExtension();
     addApp('one');
     await untilServed(['one']);
+    await untilCalm();
     const good = daemons.served();
     fake.swarm.setOutcome((_task, service) => (service.Spec.Name === 'interlock-proxy' ? 'fail' : 'run'));
     addApp('two');
