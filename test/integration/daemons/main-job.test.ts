@@ -205,7 +205,7 @@ describe('the main job', () => {
     await untilCalm();
     const good = daemons.served();
     fake.swarm.setOutcome((_task, service) => (service.Spec.Name === 'interlock-proxy' ? 'fail' : 'run'));
-    addApp('two');
+    rename('one', 'renamed.local');
     await eventually(
       () =>
         daemons.log.some(({ finding }) => (finding as { code?: string } | undefined)?.code === 'PUBLISH.ROLL_FAILED'),
