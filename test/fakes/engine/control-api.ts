@@ -158,17 +158,14 @@ export function createControlApi(
         throw new Refusal(409, `network with name ${Name} already exists`);
       }
       const Id = newId();
-      store.networks.set(Id, {
-        Id,
-        Name,
-        Driver,
-        Labels,
-        Attachable,
-        Ingress,
-        Scope: 'swarm',
-        Created: store.timestamp(),
-      });
+      const network = { Id, Name, Driver: '', Labels, Attachable, Ingress, Scope: 'swarm', Created: store.timestamp() };
+      store.networks.set(Id, network);
       store.emit('network', 'create', Id, { name: Name });
+      // The driver is the allocator's word, and it speaks a moment later.
+      after(() => {
+        network.Driver = Driver;
+        store.emit('network', 'update', Id, { name: Name });
+      });
       return Id;
     },
     removeNetwork(idOrName) {

@@ -2,7 +2,7 @@
 import { createAllocator } from './addresses.ts';
 import { type ControlApi, createControlApi } from './control-api.ts';
 import { createOrchestrator, type Outcome } from './orchestrator.ts';
-import type { RawNode, RawService, RawServiceSpec, RawTask } from './raw.ts';
+import type { RawNetwork, RawNode, RawService, RawServiceSpec, RawTask } from './raw.ts';
 import { createStore, type Store } from './store.ts';
 import { type FakeTime, realTime } from './time.ts';
 
@@ -68,6 +68,13 @@ export function createFakeSwarm(options: FakeSwarmOptions = {}): FakeSwarm {
     return [...store.tasks.values()].filter((task) => task.ServiceID === id);
   };
 
+  /** As it is once the allocator has seen it. */
+  const settledNetwork = (wanted: Partial<RawNetwork>) => {
+    const network = api.network(api.createNetwork(wanted));
+    network.Driver = 'overlay';
+    return network.Id;
+  };
+
   const swarm: FakeSwarm = {
     store,
     api,
@@ -100,7 +107,7 @@ export function createFakeSwarm(options: FakeSwarmOptions = {}): FakeSwarm {
       store.emit('node', 'remove', node.ID, { name: node.Description.Hostname });
       orchestrator.reconcileAll();
     },
-    addNetwork: (name, labels = {}) => api.createNetwork({ Name: name, Labels: labels, Attachable: true }),
+    addNetwork: (name, labels = {}) => settledNetwork({ Name: name, Labels: labels, Attachable: true }),
     addService: (spec) => api.createService({ TaskTemplate: { ContainerSpec: { Image: 'app:1' } }, ...spec }),
     updateService(idOrName, change) {
       const service = api.service(idOrName);
@@ -120,7 +127,7 @@ export function createFakeSwarm(options: FakeSwarmOptions = {}): FakeSwarm {
     stopTime: time.stop,
   };
 
-  api.createNetwork({ Name: 'ingress', Ingress: true });
+  settledNetwork({ Name: 'ingress', Ingress: true });
   for (const node of options.nodes ?? [{ hostname: 'm1', role: 'manager' as const }]) {
     swarm.addNode(node);
   }

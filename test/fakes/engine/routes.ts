@@ -1,6 +1,6 @@
 /** Method and path -> answer. What is not here answers 501: the fake never pretends. */
 import type { BlobKind, ControlApi } from './control-api.ts';
-import { filterBy, hasLabel } from './filters.ts';
+import { filterBy, hasLabel, parseFilters } from './filters.ts';
 import { containerIdOf } from './orchestrator.ts';
 import { type RawBlob, type RawNetwork, type RawNode, type RawServiceSpec, Refusal } from './raw.ts';
 import type { Store } from './store.ts';
@@ -39,7 +39,7 @@ export function createRoutes(store: Store, api: ControlApi, facts: () => EngineF
     ['GET /info', () => ({ status: 200, body: infoJson(facts(), store) })],
     ['GET /containers/:id/json', (_, id) => ({ status: 200, body: containerJson(store, id) })],
     ...serviceRoutes(store, api),
-    ...taskRoutes(store),
+    ...taskRoutes(store, api),
     ...nodeRoutes(store, api),
     ...networkRoutes(store, api),
     ...blobRoutes(store, api, 'config'),
@@ -104,19 +104,21 @@ function serviceRoutes(store: Store, api: ControlApi): readonly (readonly [strin
   ];
 }
 
-function taskRoutes(store: Store): readonly (readonly [string, Handler])[] {
+function taskRoutes(store: Store, api: ControlApi): readonly (readonly [string, Handler])[] {
   return [
     [
       'GET /tasks',
-      ({ query }) => ({
-        status: 200,
-        body: filterBy(store.tasks.values(), query.get('filters'), {
+      ({ query }) => {
+        const services = parseFilters(query.get('filters'))['service'] ?? [];
+        const ids = services.map((idOrName) => api.service(idOrName).ID); // one that is gone is refused, not "no tasks"
+        const body = filterBy(store.tasks.values(), query.get('filters'), {
           id: (task, value) => task.ID.startsWith(value),
-          service: (task, value) => task.ServiceID === value || store.services.get(task.ServiceID)?.Spec.Name === value,
+          service: (task) => ids.includes(task.ServiceID),
           node: (task, value) => task.NodeID === value,
           'desired-state': (task, value) => task.DesiredState === value,
-        }),
-      }),
+        });
+        return { status: 200, body };
+      },
     ],
     [
       'GET /tasks/:id',
