@@ -304,7 +304,7 @@ describe('the server', () => {
 
   it('gives a slow reader the newest state, not a queue', async () => {
     const core = createFakeCore();
-    const messages = Array.from({ length: 20 }, (_, sequence) => full(sampleModel(String(sequence), 3000), sequence));
+    const messages = Array.from({ length: 20 }, (_, sequence) => full(sampleModel(String(sequence), 1000), sequence));
     core.messages.set(messages[0] as ModelMessage);
     const { port } = await bench.serve(core.handlers);
     const session = connectHttp2(`http://127.0.0.1:${port}`);
