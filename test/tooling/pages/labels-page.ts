@@ -53,7 +53,9 @@ function tableOf(names: readonly LabelName[]): string {
     ['Label', 'Value', 'Default', 'Meaning', 'A value that cannot be used'],
     names.map((name) => {
       const { grammar, shownDefault, description, ours, refusal } = LABELS[name];
-      const harm = `\`${refusal.code}\`: ${FINDINGS[refusal.code].harm}`;
+      // A label that waits cannot cost the service.
+      const code = NOT_IN_EFFECT.includes(name) ? 'LABEL.VALUE_INVALID' : refusal.code;
+      const harm = `\`${code}\`: ${FINDINGS[code].harm}`;
       return [`\`${name}\`${ours ? ' *ours*' : ''}`, grammar, shownDefault, description, harm];
     }),
   );
