@@ -87,7 +87,9 @@ export class BedError extends Error {
   readonly stderr: string;
 
   constructor(argv: readonly string[], exitCode: number | null, output: CommandOutput) {
-    super(`${argv.join(' ')}: ${exitCode === null ? 'ended by a signal' : `exit code ${exitCode}`}\n${output.stderr.trimEnd()}`);
+    super(
+      `${argv.join(' ')}: ${exitCode === null ? 'ended by a signal' : `exit code ${exitCode}`}\n${output.stderr.trimEnd()}`,
+    );
     this.argv = argv;
     this.exitCode = exitCode;
     this.stdout = output.stdout;
@@ -162,12 +164,20 @@ export async function stopBuilder(): Promise<void> {
 }
 
 /** A .tar for `docker import`: 'minbase' has bash and coreutils, the others what our images stand on. */
-export async function baseArchive(base: 'minbase' | 'node-base' | 'nginx-base', options: CommandOptions = {}): Promise<string> {
+export async function baseArchive(
+  base: 'minbase' | 'node-base' | 'nginx-base',
+  options: CommandOptions = {},
+): Promise<string> {
   return await printedBy('debian.sh', [base], options);
 }
 
 /** Imports a base into an engine under `tag`, with the environment its RUN steps need; quick when it is there already. */
-export async function importBase(base: 'node-base' | 'nginx-base', tag: string, dockerSocket: string, options: CommandOptions = {}) {
+export async function importBase(
+  base: 'node-base' | 'nginx-base',
+  tag: string,
+  dockerSocket: string,
+  options: CommandOptions = {},
+) {
   await runBed('debian.sh', ['import', base, tag, '-H', `unix://${dockerSocket}`], options);
 }
 
@@ -191,7 +201,11 @@ async function printedBy(script: string, argv: readonly string[], options: Comma
 }
 
 /** Runs a script of docker/bed; throws BedError unless it exits with 0, and the signal's reason when that aborts. */
-export async function runBed(script: string, argv: readonly string[], options: CommandOptions = {}): Promise<CommandOutput> {
+export async function runBed(
+  script: string,
+  argv: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandOutput> {
   const file = fileURLToPath(new URL(`../../docker/bed/${script}`, import.meta.url));
   const { signal, input = '' } = options;
   signal?.throwIfAborted();
