@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ClusterModel, Pool } from '../../../src/model/cluster.ts';
+import type { ClusterModel } from '../../../src/model/cluster.ts';
 import { digestModel } from '../../../src/model/revision.ts';
 import { decodeRefusal, decodeSubmission, encodeRefusal, encodeSubmission } from '../../../src/wire/artifact-codec.ts';
 import type { RevisionRef } from '../../../src/wire/contract.ts';
