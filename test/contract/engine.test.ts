@@ -182,7 +182,7 @@ describe.each([
 
         expect(await found(`${mark}=a=b`)).toEqual([id]);
         expect(await found(mark)).toHaveLength(2);
-        expect(await found(mark, 'type=x', `${mark}=a=b`)).toEqual([id]);
+        expect(await found('type=x', `${mark}=a=b`)).toEqual([id]);
         expect(await found(mark, 'type=y')).toEqual([]);
       });
 
