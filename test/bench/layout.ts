@@ -24,10 +24,14 @@ interface Result {
   readonly fileKb: number;
   /** SIGHUP to the first answer by the new generation, on a connection opened after it. */
   readonly reloadMs: { readonly p50: number; readonly p99: number };
+  /** Processor time of the master per reload: parsing, and forking the workers. */
+  readonly reloadCpuMs: number;
   /** `nginx -t`, without the sandbox around it. */
   readonly checkMs: number;
   readonly requestsPerSecond: number;
   readonly requestP99Ms: number;
+  /** Processor time of the proxy's workers per request: what the rate cannot say on a busy machine. */
+  readonly requestCpuMicros: number;
   /** Shared pages are counted once in PSS, in every process in RSS. */
   readonly masterRssMb: number;
   readonly workerRssMb: number;
@@ -73,8 +77,10 @@ async function measure(candidate: LayoutCandidate, hosts: number, idleCheckMs: n
   const nginx = await startNginx(fileOf(render(0)));
   try {
     await answers(port, last, '0');
-    const load = await runLoad(port, last);
+    const load = await runLoad(nginx.pid, { port, host: last });
+    const cpuBefore = await cpuMs([nginx.pid]);
     const reloads = await reloadTimes(nginx, { port, last, render });
+    const reloadCpuMs = Math.round(((await cpuMs([nginx.pid])) - cpuBefore) / RELOADS);
     const memory = await memoryOf(nginx.pid);
     const peakPssMb = await peakWhileReloading(nginx, { port, last, render });
     const check = Math.max(0, (await timeCheck(render(0))) - idleCheckMs);
@@ -84,6 +90,7 @@ async function measure(candidate: LayoutCandidate, hosts: number, idleCheckMs: n
       hosts,
       fileKb: Math.round(render(0).length / 1024),
       reloadMs: { p50: Math.round(quantile(reloads, 0.5)), p99: Math.round(quantile(reloads, 0.99)) },
+      reloadCpuMs,
       checkMs: Math.round(check),
       ...load,
       ...memory,
@@ -185,18 +192,39 @@ function generationAt(port: number, host: string): Promise<string | undefined> {
   });
 }
 
-async function runLoad(port: number, host: string): Promise<{ requestsPerSecond: number; requestP99Ms: number }> {
+async function runLoad(
+  master: number,
+  { port, host }: { readonly port: number; readonly host: string },
+): Promise<Pick<Result, 'requestsPerSecond' | 'requestP99Ms' | 'requestCpuMicros'>> {
+  const workers = await childrenOf(master);
+  const before = await cpuMs(workers);
   const { stdout } = await run('wrk', [
     ...['-t1', `-c${CONNECTIONS}`, `-d${LOAD_SECONDS}s`, '--latency', '-H', `Host: ${host}`],
     `http://127.0.0.1:${port}/`,
   ]);
-  const [, rate = '0'] = /Requests\/sec:\s+([\d.]+)/.exec(stdout) ?? [];
-  const [, value = '0', unit = 'ms'] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? [];
+  const spentMs = (await cpuMs(workers)) - before;
   if (/Non-2xx/.test(stdout)) {
     throw new Error(stdout);
   }
+  const [, rate = '0'] = /Requests\/sec:\s+([\d.]+)/.exec(stdout) ?? [];
+  const [, value = '0', unit = 'ms'] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? [];
+  const [, count = '1'] = /(\d+) requests in/.exec(stdout) ?? [];
   const scale = { us: 0.001, ms: 1, s: 1000 }[unit] ?? 1;
-  return { requestsPerSecond: Math.round(Number(rate)), requestP99Ms: Number((Number(value) * scale).toFixed(2)) };
+  return {
+    requestsPerSecond: Math.round(Number(rate)),
+    requestP99Ms: Number((Number(value) * scale).toFixed(2)),
+    requestCpuMicros: Number(((spentMs * 1000) / Number(count)).toFixed(1)),
+  };
+}
+
+/** User and system time so far, in ticks of 10 ms (`man 5 proc_pid_stat`, fields 14 and 15). */
+async function cpuMs(pids: readonly number[]): Promise<number> {
+  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')));
+  const ticks = stats.map((text) => {
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+  });
+  return ticks.reduce((sum, value) => sum + value, 0) * 10;
 }
 
 async function memoryOf(master: number): Promise<{ masterRssMb: number; workerRssMb: number; pssMb: number }> {
@@ -243,10 +271,31 @@ function quantile(samples: readonly number[], share: number): number {
 }
 
 function rowOf(result: Result): string {
-  const { reloadMs, requestsPerSecond, requestP99Ms, masterRssMb, workerRssMb, pssMb, peakPssMb } = result;
+  const {
+    reloadMs,
+    reloadCpuMs,
+    requestsPerSecond,
+    requestP99Ms,
+    requestCpuMicros,
+    masterRssMb,
+    workerRssMb,
+    pssMb,
+    peakPssMb,
+  } = result;
   const cells = [
-    ...[result.hosts, result.layout, `${reloadMs.p50} / ${reloadMs.p99} ms`, `${result.checkMs} ms`],
-    ...[`${requestsPerSecond}`, `${requestP99Ms} ms`, `${masterRssMb} / ${workerRssMb} MB`],
+    ...[
+      result.hosts,
+      result.layout,
+      `${reloadMs.p50} / ${reloadMs.p99} ms`,
+      `${reloadCpuMs} ms`,
+      `${result.checkMs} ms`,
+    ],
+    ...[
+      `${requestsPerSecond}`,
+      `${requestP99Ms} ms`,
+      `${requestCpuMicros} \u00b5s`,
+      `${masterRssMb} / ${workerRssMb} MB`,
+    ],
     ...[`${pssMb} / ${peakPssMb} MB`, `${result.fileKb} KB`],
   ];
   return `| ${cells.join(' | ')} |`;

@@ -54,23 +54,14 @@ export async function checkNginx(files: readonly ArtifactFile[]): Promise<NginxC
   const root = await nginxRoot();
   const home = await createHome(files);
   try {
-    const child = await spawnInto(
-      home,
-      sandbox(root, home, ['--net'], ['nginx', '-t', '-e', 'stderr', '-c', mainFile(files)]),
-    );
-    const exitCode = await exitOf(child);
+    const command = ['nginx', '-t', '-e', 'stderr', '-c', mainFile(files)];
+    const { exited } = await spawnInto(home, sandbox(root, home, ['--net'], command));
+    const exitCode = await exited;
     const { stdout, stderr } = await readOutput(home);
     return { ok: exitCode === 0, output: stdout + stderr };
   } finally {
     await removeHome(home);
   }
-}
-
-function exitOf(child: ChildProcess): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', resolve);
-  });
 }
 
 export interface RunningNginx extends AsyncDisposable {
@@ -100,8 +91,7 @@ export async function startNginx(files: readonly ArtifactFile[]): Promise<Runnin
     [],
     [...drop, ...['nginx', '-e', 'stderr', '-c', mainFile(files), '-g', 'daemon off;']],
   );
-  const child = await spawnInto(home, args);
-  const exited = exitOf(child);
+  const { child, exited } = await spawnInto(home, args);
   const pid = await waitForPid(home, child).catch(async (error: unknown) => {
     child.kill('SIGTERM');
     await removeHome(home);
@@ -135,7 +125,9 @@ export async function startNginx(files: readonly ArtifactFile[]): Promise<Runnin
 /** A TCP port that was free on loopback a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
   const address = server.address();
   await new Promise((resolve) => server.close(resolve));
   if (address === null || typeof address === 'string') {
@@ -175,28 +167,38 @@ async function writeFiles(home: string, files: readonly ArtifactFile[]): Promise
   }
 }
 
+interface Spawned {
+  readonly child: ChildProcess;
+  /** Listens from the start: a short run can be over before the next await. */
+  readonly exited: Promise<number | null>;
+}
+
 /** Files, not pipes: NGINX opens `/dev/stdout` again, and that fails on the sockets Node makes for pipes. */
-async function spawnInto(home: string, args: readonly string[]): Promise<ChildProcess> {
+async function spawnInto(home: string, args: readonly string[]): Promise<Spawned> {
   const stdout = await open(join(home, 'stdout'), 'a', 0o666);
   const stderr = await open(join(home, 'stderr'), 'a', 0o666);
   await stdout.chmod(0o666);
   await stderr.chmod(0o666);
   const [command = '', ...rest] = args;
   const child = spawn(command, rest, { stdio: ['ignore', stdout.fd, stderr.fd] });
-  await stdout.close();
-  await stderr.close();
-  return child;
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      resolve(code);
+    });
+  });
+  await Promise.all([stdout.close(), stderr.close()]);
+  return { child, exited };
 }
 
 async function waitForPid(home: string, child: ChildProcess): Promise<number> {
-  for (const until = Date.now() + 20_000; Date.now() < until; await sleep(5)) {
+  const until = Date.now() + 20_000;
+  while (Date.now() < until && child.exitCode === null) {
     const pid = Number(await readFile(join(home, 'run/nginx.pid'), 'utf8').catch(() => ''));
     if (pid > 0) {
       return pid;
     }
-    if (child.exitCode !== null) {
-      break;
-    }
+    await sleep(5);
   }
   throw new Error(`NGINX did not start: ${(await readOutput(home)).stderr}`);
 }
@@ -207,11 +209,14 @@ async function readOutput(home: string): Promise<{ stdout: string; stderr: strin
 }
 
 async function sendSignal(pid: number, name: string): Promise<void> {
-  const [command = '', ...rest] = [...AS_ROOT, 'kill', '-s', name.replace(/^SIG/, ''), String(pid)];
-  await run(command, rest);
+  await runFirst([...AS_ROOT, 'kill', '-s', name.replace(/^SIG/, ''), String(pid)]);
 }
 
 async function removeHome(home: string): Promise<void> {
-  const [command = '', ...rest] = [...AS_ROOT, 'rm', '-rf', '--one-file-system', home];
-  await run(command, rest);
+  await runFirst([...AS_ROOT, 'rm', '-rf', '--one-file-system', home]);
+}
+
+async function runFirst(line: readonly string[]): Promise<void> {
+  const [command = '', ...args] = line;
+  await run(command, args);
 }

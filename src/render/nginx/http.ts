@@ -3,6 +3,8 @@ import type { Hostname } from '../../model/names.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
 import { directive, expression, type Node } from './syntax.ts';
 
+/** `ngx_hash_init` refuses more than 64 KiB less a cache line: the largest power of two below. */
+const MAX_BUCKET = 32_768;
 const TEMP = '/var/cache/nginx';
 
 /** Directives of `http` that hold for every server; an operator's raw line of the same name replaces one. */
@@ -19,8 +21,8 @@ export function httpNodes(options: NginxOptions, hosts: readonly Hostname[]): re
 }
 
 function logNodes(options: NginxOptions): readonly Node[] {
-  const format = (name: string, { text, escape }: NginxOptions['mainLogFormat']) =>
-    directive('log_format', name, ...(escape === 'default' ? [] : [`escape=${escape}`]), expression(text));
+  const format = (name: string, { text, escape: escaping }: NginxOptions['mainLogFormat']) =>
+    directive('log_format', name, ...(escaping === 'default' ? [] : [`escape=${escaping}`]), expression(text));
   return [
     format('main', options.mainLogFormat),
     format('trace', options.traceLogFormat),
@@ -76,7 +78,7 @@ function upstreamNodes(options: NginxOptions): readonly Node[] {
 function hashSizes(options: NginxOptions, hosts: readonly Hostname[]): readonly Node[] {
   const longest = hosts.reduce((length, host) => Math.max(length, host.length), 0);
   const element = 8 + Math.ceil((longest + 2) / 8) * 8 + 8;
-  const asked = options.serverNamesHashBucketSizeBytes ?? 0;
+  const asked = Math.min(options.serverNamesHashBucketSizeBytes ?? 0, MAX_BUCKET);
   const roomy = hosts.length > 1000 ? 256 : 128;
   return [
     directive('server_names_hash_max_size', powerOfTwo(Math.max(1024, hosts.length * 4))),

@@ -40,7 +40,7 @@ export function block(name: string, args: readonly Argument[], children: readonl
   return { kind: 'block', text: head(name, args), children };
 }
 
-/** One entry of a `map` or `geo` block: the name is data, so it is quoted like any argument. */
+/** One entry of a `map` or `geo` block: there the name is a value, so it is quoted like any argument. */
 export function entry(key: Argument, value: Argument): Node {
   return { kind: 'directive', text: `${quote(key)} ${quote(value)}` };
 }

@@ -71,5 +71,14 @@ function serverNode(endpoint: Endpoint, { failure }: Pool): Node {
 }
 
 function addressOf({ address, port }: Endpoint): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return address.includes(':') ? `${canonicalIpv6(address)}:${port}` : `${address}:${port}`;
+}
+
+/** In brackets. NGINX refuses lawful spellings such as `0:0:0:0:0:0:0::`; the URL standard's serialisation is one it takes. */
+function canonicalIpv6(address: string): string {
+  try {
+    return new URL(`http://[${address}]/`).hostname;
+  } catch (cause) {
+    throw new InvariantError(`not an IPv6 address: ${JSON.stringify(address)}`, { cause });
+  }
 }

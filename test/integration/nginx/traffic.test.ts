@@ -27,7 +27,7 @@ function filesOf(cluster: ClusterModel, table: unknown = OPTIONS) {
 }
 
 function routesOn(listenPort: number, deadPort: number): ClusterModel {
-  const plain = Array.from({ length: 40 }, (_, index) => [`plain-${index}.local`, { '/': local(two.port) }]);
+  const plain = Array.from({ length: 40 }, (_, index) => [`plain-${index}.local`, { '/': local(two.port) }] as const);
   return model(
     {
       'plain.local': { '/': local(one.port) },
@@ -420,13 +420,14 @@ describe('the default pool', () => {
       { 'app.local': { '/app': local(one.port) }, 'fallback.local': { '/': local(two.port) } },
       { listen: { http: port(listenPort), tls: port(1) }, defaultPool: 'fallback.local/' },
     );
-    await using _proxy = await startNginx(
+    await using proxy = await startNginx(
       renderNginx(cluster, { ...DEFAULT_NGINX_OPTIONS, workerProcesses: 1 }, { serverInfo: SERVER_INFO }).artifact
         .files,
     );
     const ask = (host: string, path: string) =>
       sendRaw(listenPort, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
 
+    expect(proxy.pid).toBeGreaterThan(0);
     expect(echoOf(await ask('anything.example', '/x')).service).toBe('two');
     expect(echoOf(await ask('app.local', '/app')).service).toBe('one');
     expect((await ask('app.local', '/x')).status).toBe(404);
@@ -440,12 +441,13 @@ describe('a trusted proxy in front', () => {
       { 'app.local': { '/': local(one.port) } },
       { listen: { http: port(listenPort), tls: port(1) } },
     );
-    await using _proxy = await startNginx(filesOf(cluster, { TrustedProxies: ['127.0.0.0/8'], WorkerProcesses: 1 }));
+    await using proxy = await startNginx(filesOf(cluster, { TrustedProxies: ['127.0.0.0/8'], WorkerProcesses: 1 }));
     const answer = await sendRaw(
       listenPort,
       'GET / HTTP/1.1\r\nHost: app.local\r\nConnection: close\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\n\r\n',
     );
 
+    expect(proxy.pid).toBeGreaterThan(0);
     expect(echoOf(answer).headers).toMatchObject({
       'x-real-ip': '1.2.3.4',
       'x-forwarded-for': '1.2.3.4, 127.0.0.1',
