@@ -1,0 +1,303 @@
+/** `npm run up` and `npm run down` as a user calls them: on a private engine, on a Swarm that is there, on an engine without a Swarm. */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFile, link, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../../../docker/dev/command.ts';
+import { type Swarm, startSwarm } from '../../support/bed.ts';
+import { eventually } from '../../support/eventually.ts';
+import { imageArchive } from '../../support/images.ts';
+
+const RUN = fileURLToPath(new URL('../../../docker/dev/run', import.meta.url));
+const BED = fileURLToPath(new URL('../../../docker/bed/swarm.sh', import.meta.url));
+
+interface Ended {
+  readonly code: number | null;
+  /** stdout and stderr as they came. */
+  readonly said: string;
+}
+
+/** A state folder of its own, so that the `up` of whoever runs the tests is not touched. */
+interface Home {
+  readonly state: string;
+  /** Runs docker/dev/run; interrupts it (Ctrl-C) once it has said `interruptAt`. */
+  readonly call: (args: readonly string[], env?: Record<string, string>, interruptAt?: string) => Promise<Ended>;
+}
+
+async function makeHome(): Promise<Home> {
+  const state = await mkdtemp('/tmp/il-up-');
+  await mkdir(join(state, 'images'));
+  const archive = await imageArchive();
+  const copy = join(state, 'images', basename(archive));
+  await link(archive, copy).catch(() => copyFile(archive, copy));
+  const env = { ...process.env };
+  delete env['DOCKER_HOST'];
+  return {
+    state,
+    call: (args, more = {}, interruptAt) => call(args, { ...env, INTERLOCK_STATE: state, ...more }, interruptAt),
+  };
+}
+
+async function call(args: readonly string[], env: NodeJS.ProcessEnv, interruptAt: string | undefined): Promise<Ended> {
+  // A process group of its own: a terminal's Ctrl-C reaches all of it.
+  const child = spawn('bash', [RUN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const said: string[] = [];
+  const hear = (chunk: Buffer) => {
+    said.push(String(chunk));
+    if (interruptAt !== undefined && child.pid !== undefined && String(chunk).includes(interruptAt)) {
+      process.kill(-child.pid, 'SIGINT');
+    }
+  };
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', hear);
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  return { code, said: said.join('') };
+}
+
+/** Asks for demo.local; the answering replica's host name. */
+async function askDemo(url: string): Promise<string> {
+  const text = await run(['curl', '-sS', '--fail', '--max-time', '5', '-H', 'Host: demo.local', url]);
+  return /^hostname: (.*)$/m.exec(text)?.[1] ?? `not the demo: ${text}`;
+}
+
+const docker = (host: string, ...args: readonly string[]) => run(['docker', '-H', host, ...args]);
+const names = async (host: string, ...list: readonly string[]) =>
+  (await docker(host, ...list)).split('\n').filter(Boolean).sort();
+
+/** Everything a second `up` must leave as it is: version indexes and containers. */
+async function fingerprint(host: string): Promise<readonly string[]> {
+  const services = await names(host, 'service', 'ls', '--quiet');
+  const versions = await docker(
+    host,
+    'service',
+    'inspect',
+    '--format',
+    '{{.Spec.Name}} {{.Version.Index}}',
+    ...services,
+  );
+  const containers = await names(host, 'ps', '--no-trunc', '--quiet');
+  return [...versions.split('\n').sort(), ...containers];
+}
+
+async function swarmOf(host: string) {
+  const [services, configs, secrets] = await Promise.all([
+    names(host, 'service', 'ls', '--format', '{{.Name}}'),
+    names(host, 'config', 'ls', '--format', '{{.Name}}'),
+    names(host, 'secret', 'ls', '--format', '{{.Name}}'),
+  ]);
+  return { services, configs, secrets };
+}
+async function engineOf(host: string) {
+  const [networks, containers, images] = await Promise.all([
+    names(host, 'network', 'ls', '--format', '{{.Name}}'),
+    names(host, 'ps', '--all', '--format', '{{.Names}}'),
+    names(host, 'image', 'ls', '--format', '{{.Repository}}:{{.Tag}}'),
+  ]);
+  return { networks, containers, images };
+}
+
+/** Command lines and mount points in which `word` occurs, of processes other than the tests' own. */
+function tracesOf(word: string): readonly string[] {
+  const commands = readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
+    .map((pid) => readOr(`/proc/${pid}/cmdline`).replaceAll('\0', ' '));
+  return [...commands, ...readFileSync('/proc/self/mountinfo', 'utf8').split('\n')].filter((line) =>
+    line.includes(word),
+  );
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // it has just ended
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo; // a TCP server has no other kind of address
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+describe('a private engine', () => {
+  let home: Home;
+  let port: number;
+
+  beforeAll(async () => {
+    home = await makeHome();
+    port = await freePort();
+  });
+  afterAll(async () => {
+    await home.call(['down']);
+    await rm(home.state, { recursive: true, force: true });
+  });
+
+  it('does not start when the port is taken, and says which', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve));
+    const { code, said } = await home.call(['up', '--private', '--port', String(port)]);
+    await new Promise((resolve) => other.close(resolve));
+
+    expect(code).toBe(1);
+    expect(said).toContain(`port ${port} is taken`);
+    expect(said).toContain('what to do:');
+    expect(existsSync(join(home.state, 'swarm'))).toBe(false);
+  });
+
+  it('brings the demo to 127.0.0.1, changes nothing the second time, and leaves nothing', async () => {
+    const first = await home.call(['up', '--private', '--port', String(port)]);
+    expect(first.code, first.said).toBe(0);
+    expect(first.said).toContain('npm run down');
+    const url = `http://127.0.0.1:${port}/`;
+    expect(await askDemo(url)).toMatch(/^[0-9a-f]{12}$/);
+
+    const host = `unix://${join(home.state, 'swarm/dev/n1/docker.sock')}`;
+    const before = [...(await fingerprint(host)), ...forwarderPids(home)];
+    const second = await home.call(['up']);
+    expect(second.code, second.said).toBe(0);
+    expect([...(await fingerprint(host)), ...forwarderPids(home)]).toEqual(before);
+
+    const { nodes } = JSON.parse(
+      await run(['bash', BED, 'env', '--json', 'dev'], { env: { ...process.env, INTERLOCK_STATE: home.state } }),
+    ) as { nodes: { netns: string }[] };
+    const netns = nodes[0]?.netns ?? '';
+    expect(existsSync(netns)).toBe(true);
+    const down = await home.call(['down']);
+    expect(down.code, down.said).toBe(0);
+    expect(existsSync(netns)).toBe(false);
+    expect(tracesOf(home.state)).toEqual([]);
+    await expect(askDemo(url)).rejects.toThrow();
+    expect((await home.call(['down'])).said).toContain('nothing to remove');
+  });
+
+  it('comes back after a power loss; what is left of it goes even when parts have died', async () => {
+    expect((await home.call(['up', '--private', '--port', String(port)])).code).toBe(0);
+    await run(['bash', BED, 'node-kill', 'dev', '1'], { env: { ...process.env, INTERLOCK_STATE: home.state } });
+    process.kill(pidOf(home, 'outside'), 'SIGKILL');
+    const again = await home.call(['up']);
+    expect(again.code, again.said).toBe(0);
+    expect(await askDemo(`http://127.0.0.1:${port}/`)).toMatch(/^[0-9a-f]{12}$/);
+
+    process.kill(pidOf(home, 'inside'), 'SIGKILL');
+    const down = await home.call(['down']);
+    expect(down.code, down.said).toBe(0);
+    await eventually(() => expect(tracesOf(home.state)).toEqual([]));
+  });
+});
+
+function pidOf(home: Home, half: 'inside' | 'outside'): number {
+  const text = readFileSync(join(home.state, 'up/forward', `${half}.pid`), 'utf8');
+  return (JSON.parse(text) as { pid: number }).pid;
+}
+
+function forwarderPids(home: Home): readonly string[] {
+  return (['inside', 'outside'] as const).map((half) => `${half} ${pidOf(home, half)}`);
+}
+
+describe('an engine that is there', () => {
+  let home: Home;
+  let swarm: Swarm;
+  let manager: string;
+  let other: string;
+
+  beforeAll(async () => {
+    home = await makeHome();
+    swarm = await startSwarm({ name: 'up-there', nodes: 2 });
+    manager = `unix://${swarm.managerSocket}`;
+    other = `unix://${swarm.nodes[1]?.dockerSocket}`;
+    await docker(manager, 'network', 'create', '--driver', 'overlay', 'foreign');
+    await docker(
+      manager,
+      'service',
+      'create',
+      '--quiet',
+      '--no-resolve-image',
+      '--replicas',
+      '0',
+      '--name',
+      'foreign',
+      '--network',
+      'foreign',
+      'none',
+    );
+  });
+  afterAll(async () => {
+    await home.call(['down']);
+    await swarm.down();
+    await rm(home.state, { recursive: true, force: true });
+  });
+
+  it('is used when it is a Swarm manager; its own things are left alone', async () => {
+    const before = [await swarmOf(manager), await engineOf(manager)];
+    const first = await home.call(['up'], { DOCKER_HOST: manager });
+    expect(first.code, first.said).toBe(0);
+    expect(first.said).toContain('a Swarm manager');
+    const url = `http://${swarm.nodes[0]?.address}:8080/`;
+    expect(first.said).toContain(url);
+    expect(await askDemo(url)).toMatch(/^[0-9a-f]{12}$/);
+
+    const running = await fingerprint(manager);
+    const second = await home.call(['up'], { DOCKER_HOST: manager });
+    expect(second.code, second.said).toBe(0);
+    expect(await fingerprint(manager)).toEqual(running);
+
+    // Without DOCKER_HOST: it is written down where it all is.
+    const down = await home.call(['down']);
+    expect(down.code, down.said).toBe(0);
+    expect([await swarmOf(manager), await engineOf(manager)]).toEqual(before);
+    expect(existsSync(join(home.state, 'up'))).toBe(false);
+  });
+
+  it('a stack of that name which up did not make stops it', async () => {
+    await docker(
+      manager,
+      'network',
+      'create',
+      '--driver',
+      'overlay',
+      '--label',
+      'com.docker.stack.namespace=demo',
+      'demo_other',
+    );
+    const { code, said } = await home.call(['up'], { DOCKER_HOST: manager });
+    await docker(manager, 'network', 'rm', 'demo_other');
+
+    expect(code).toBe(1);
+    expect(said).toContain("there is a stack 'demo'");
+    expect(await names(manager, 'service', 'ls', '--format', '{{.Name}}')).toEqual(['foreign']);
+  });
+
+  it('a worker is refused, with words', async () => {
+    const { code, said } = await home.call(['up'], { DOCKER_HOST: other });
+
+    expect(code).toBe(1);
+    expect(said).toContain('is a Swarm worker');
+    expect(said).toContain('--private');
+  });
+
+  it('one without a Swarm becomes one only when asked to; an interrupted up is taken away like a whole one', async () => {
+    await docker(other, 'swarm', 'leave', '--force');
+    await docker(other, 'network', 'rm', 'docker_gwbridge').catch(() => undefined);
+    const before = await engineOf(other);
+    const refused = await home.call(['up'], { DOCKER_HOST: other });
+    expect(refused.code).toBe(1);
+    expect(refused.said).toContain('--init-swarm');
+
+    const interrupted = await home.call(['up', '--init-swarm'], { DOCKER_HOST: other }, 'waiting for the demo');
+    expect(interrupted.code, interrupted.said).toBe(130);
+    expect(await docker(other, 'info', '--format', '{{.Swarm.LocalNodeState}}')).toBe('active');
+    const down = await home.call(['down'], { DOCKER_HOST: other });
+    expect(down.code, down.said).toBe(0);
+    expect(await docker(other, 'info', '--format', '{{.Swarm.LocalNodeState}}')).toBe('inactive');
+    expect(await engineOf(other)).toEqual(before);
+  });
+});
