@@ -1,5 +1,6 @@
 /** The caller's side of the contract: extensions, agents and people. Comes in: an endpoint and who we are. Goes out: calls in our own words. */
 import {
+  type ChannelOptions,
   Client,
   type ClientReadableStream,
   type ClientUnaryCall,
@@ -21,7 +22,7 @@ import type {
   SubmitOutcome,
 } from './contract.ts';
 import { errorOfStatus } from './errors.ts';
-import { CLIENT_OPTIONS, UNARY_TIMEOUT_MS } from './limits.ts';
+import { CLIENT_OPTIONS, CONNECT_TIMEOUT_MS, UNARY_TIMEOUT_MS } from './limits.ts';
 import { METHODS } from './methods.ts';
 import { decodeModelMessage, encodeWatchRequest } from './model-codec.ts';
 import type { BytesMethod } from './proto.ts';
@@ -52,12 +53,16 @@ export interface WireClient {
 /** Opens no connection before the first call. */
 export function createWireClient(options: WireClientOptions): WireClient {
   const { endpoint, identity, unaryTimeoutMs = UNARY_TIMEOUT_MS } = options;
-  const client = new Client(targetOf(endpoint), credentials.createInsecure(), {
+  const link = createLink(endpoint, {
     ...CLIENT_OPTIONS,
     'grpc.primary_user_agent': `interlock-${identity.role}/${identity.version}`,
   });
   const unary = (method: BytesMethod, request: Buffer, signal: AbortSignal): Promise<Buffer> =>
-    callUnary(client, method, request, { metadata: callerMetadata(identity), timeoutMs: unaryTimeoutMs, signal });
+    callUnary(link.client(), method, request, {
+      metadata: callerMetadata(identity),
+      timeoutMs: unaryTimeoutMs,
+      signal,
+    });
 
   return {
     async *watchModel(have, signal) {
@@ -65,6 +70,7 @@ export function createWireClient(options: WireClientOptions): WireClient {
       const { path, requestSerialize, responseDeserialize } = METHODS.watchModel;
       const request = encodeWatchRequest(have);
       const metadata = callerMetadata(identity);
+      const client = await link.connected(signal);
       const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata);
       for await (const bytes of streamOf(call, path, signal)) {
         yield decodeModelMessage(bytes);
@@ -83,8 +89,54 @@ export function createWireClient(options: WireClientOptions): WireClient {
     async status(signal) {
       return decodeStatusReport(await unary(METHODS.getStatus, encodeStatusRequest(), signal));
     },
-    close: () => client.close(),
+    close: () => link.client().close(),
   };
+}
+
+/** The connection, exchanged for a fresh one when core does not accept it in time. */
+interface Link {
+  client(): Client;
+  /** Waits for a connection that core accepted; throws WIRE.UNREACHABLE after CONNECT_TIMEOUT_MS. */
+  connected(signal: AbortSignal): Promise<Client>;
+}
+
+function createLink(endpoint: string, options: ChannelOptions): Link {
+  const open = (): Client => new Client(targetOf(endpoint), credentials.createInsecure(), options);
+  let client = open();
+  return {
+    client: () => client,
+    async connected(signal) {
+      try {
+        await whenReady(client, signal);
+        return client;
+      } catch (cause) {
+        signal.throwIfAborted();
+        client.close();
+        client = open();
+        const seconds = CONNECT_TIMEOUT_MS / 1_000;
+        throw new OperationalError('WIRE.UNREACHABLE', `${endpoint} accepts no connection within ${seconds} s`, {
+          cause,
+        });
+      }
+    },
+  };
+}
+
+function whenReady(client: Client, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const stop = (): void => reject(abortReason(signal));
+    signal.addEventListener('abort', stop, { once: true });
+    // A wall-clock time, because that is what grpc-js takes.
+    client.waitForReady(Date.now() + CONNECT_TIMEOUT_MS, (failure) => {
+      signal.removeEventListener('abort', stop);
+      if (failure) {
+        reject(failure);
+      } else {
+        resolve();
+      }
+    });
+  });
 }
 
 /** With its scheme: `core:8080` alone could be read as a scheme named `core`. */

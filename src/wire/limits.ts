@@ -14,6 +14,12 @@ export const MAX_REQUEST_BYTES = 16 * MIB;
 /** The largest answer: a full model of 10,000 hosts is 2.7 MB. */
 export const MAX_REPLY_BYTES = 64 * MIB;
 
+/**
+ * How long core may take to accept a connection. grpc-js itself waits 20 s for an address that does not answer, and a core that was
+ * moved leaves just such an address behind: a client that was not let in by then starts over, with a fresh look at DNS.
+ */
+export const CONNECT_TIMEOUT_MS = 2_000;
+
 /** How long a unary call may take. */
 export const UNARY_TIMEOUT_MS = 10_000;
 
