@@ -103,6 +103,8 @@ export interface Interlock {
   /** Reads the spec, lets `change` edit a copy, writes it back; out-of-sequence answers are tried again. */
   updateService(idOrName: string, change: (spec: ServiceSpec) => void): Promise<void>;
   removeService(idOrName: string): Promise<void>;
+  /** Kills the container of one running task where it runs, and returns the task's id once another one runs in its place. */
+  killTask(service: string): Promise<string>;
   inspectService(idOrName: string): Promise<ServiceJson>;
   /** `http://address:8080` of every node that runs a proxy task right now. */
   proxies(): Promise<readonly string[]>;
@@ -165,24 +167,29 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
 
   async function tasksOf(service: string): Promise<readonly TaskJson[]> {
     // Shape: Engine API `GET /tasks`.
-    return await docker.listTasks({ filters: { service: [service] } });
+    return (await docker.listTasks({ filters: { service: [service] } })) as readonly TaskJson[];
+  }
+
+  async function runningTasks(service: string): Promise<readonly TaskJson[]> {
+    const tasks = await tasksOf(service);
+    return tasks.filter(({ DesiredState, Status }) => DesiredState === 'running' && Status.State === 'running');
+  }
+
+  /** The bed's node of a Swarm node id: its host name is `n<index>`. */
+  async function nodeIndex(nodeId: string): Promise<number> {
+    const node = (await docker.getNode(nodeId).inspect()) as { Description: { Hostname: string } };
+    return Number(node.Description.Hostname.replace(/^\D+/, ''));
   }
 
   async function inspectService(idOrName: string): Promise<ServiceJson> {
     // Shape: Engine API `GET /services/{id}`.
-    return await docker.getService(idOrName).inspect();
+    return (await docker.getService(idOrName).inspect()) as ServiceJson;
   }
 
   async function proxies(): Promise<readonly string[]> {
-    const tasks = (await tasksOf('interlock-proxy')).filter(
-      ({ DesiredState, Status }) => DesiredState === 'running' && Status.State === 'running',
-    );
-    const nodes = (await docker.listNodes()) as unknown as readonly { ID: string; Description: { Hostname: string } }[];
-    return tasks.map(({ NodeID }) => {
-      const hostname = nodes.find(({ ID }) => ID === NodeID)?.Description.Hostname ?? '';
-      const node = swarm.nodes[Number(hostname.replace(/^\D+/, '')) - 1];
-      return `http://${node?.address ?? '0.0.0.0'}:8080`;
-    });
+    const tasks = await runningTasks('interlock-proxy');
+    const nodes = await Promise.all(tasks.map(({ NodeID }) => nodeIndex(NodeID ?? '')));
+    return nodes.map((index) => `http://${swarm.nodes[index - 1]?.address ?? '0.0.0.0'}:8080`);
   }
 
   async function ask(base: string, host: string, path = '/', headers: Record<string, string> = {}): Promise<Answer> {
@@ -221,6 +228,19 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
     },
     async removeService(idOrName) {
       await docker.getService(idOrName).remove();
+    },
+    async killTask(service) {
+      const [victim] = await runningTasks(service);
+      const container = victim?.Status.ContainerStatus?.ContainerID;
+      if (victim?.NodeID === undefined || container === undefined) {
+        throw new Error(`no task of ${service} runs`);
+      }
+      const socket = swarm.nodes[(await nodeIndex(victim.NodeID)) - 1]?.dockerSocket ?? '';
+      await new Docker({ socketPath: socket }).getContainer(container).kill();
+      await eventually(async () => (await runningTasks(service)).some(({ ID }) => ID !== victim.ID), {
+        timeoutMs: 60_000,
+      });
+      return victim.ID;
     },
     async untilAll(host, like, { proxies: atLeast = 1, timeoutMs = 60_000 } = {}) {
       await eventually(
