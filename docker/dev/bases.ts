@@ -12,6 +12,8 @@ import type { Places } from './state.ts';
 export interface Bases {
   readonly node: string;
   readonly nginx: string;
+  /** What core and the demo run on; undefined: the Dockerfile's default. */
+  readonly core: string | undefined;
   /** Those that were not in the engine before. */
   readonly made: readonly string[];
 }
@@ -33,16 +35,21 @@ export async function resolveBases(tools: BaseTools, docker: Docker): Promise<Ba
   const { NODE_BASE, NGINX_BASE, INTERLOCK_BASES } = tools.env;
   const official = await defaults(tools.places);
   const wanted = { node: NODE_BASE ?? official.node, nginx: NGINX_BASE ?? official.nginx };
-  if (NODE_BASE !== undefined && NGINX_BASE !== undefined) return { ...wanted, made: [] };
+  if (NODE_BASE !== undefined && NGINX_BASE !== undefined) return { ...wanted, core: undefined, made: [] };
   const pulled: string[] = [];
   if (INTERLOCK_BASES !== 'debian') {
     const reached = await pullMissing(tools, docker, Object.values(wanted), pulled);
-    if (reached) return { ...wanted, made: pulled };
+    if (reached) return { ...wanted, core: undefined, made: pulled };
     tools.report.detail(
       'no registry has them, so the images are built on Debian packages (a download of about 300 MB, once)',
     );
   }
-  return { ...wanted, ...(await makeLocal(tools, docker)), made: [...pulled, LOCAL.node, LOCAL.nginx] };
+  return {
+    ...wanted,
+    core: undefined,
+    ...(await makeLocal(tools, docker)),
+    made: [...pulled, LOCAL.node, LOCAL.nginx],
+  };
 }
 
 /** Both or none: two bases must be of one release, so an official one does not go with a local one. */
@@ -52,7 +59,8 @@ async function makeLocal(tools: BaseTools, docker: Docker): Promise<Partial<Base
   await tools.bed('debian.sh', 'import', 'nginx-base', LOCAL.nginx, '-H', docker.host);
   return {
     ...(NODE_BASE === undefined ? { node: LOCAL.node } : {}),
-    ...(NGINX_BASE === undefined ? { nginx: LOCAL.nginx } : {}),
+    // The local NGINX base has Node too: one base less to carry to every engine.
+    ...(NGINX_BASE === undefined ? { nginx: LOCAL.nginx, core: LOCAL.nginx } : {}),
   };
 }
 

@@ -15,7 +15,7 @@ import type { Places } from './state.ts';
 export const TARGETS = ['core', 'extension', 'proxy', 'demo'] as const;
 export type Target = (typeof TARGETS)[number];
 
-/** Of an image: what its build read, as a SHA-256 in hex. */
+/** Of an image: its name, and so the digest of what its build read. */
 const INPUTS_LABEL = 'com.docker.interlock.inputs';
 /** Of the stages that a classic build leaves behind without a name. */
 const STAGE_FILTER = 'label=com.docker.interlock.build=stage';
@@ -158,6 +158,7 @@ async function buildOne(tools: ImageTools, docker: Docker, build: Build): Promis
         ...command,
         ...['--network', 'host', '--file', 'docker/Dockerfile', '--target', target],
         ...['--build-arg', `NODE_BASE=${bases.node}`, '--build-arg', `NGINX_BASE=${bases.nginx}`],
+        ...(bases.core === undefined ? [] : ['--build-arg', `CORE_BASE=${bases.core}`]),
         ...['--label', `${INPUTS_LABEL}=${name}`, '--tag', name, '--tag', latestName(target), '.'],
       ],
       { cwd: tools.places.root, env: { DOCKER_BUILDKIT: buildKit ? '1' : '0' } },

@@ -293,7 +293,8 @@ describe('an engine that is there', () => {
     expect(refused.said).toContain('--init-swarm');
 
     const interrupted = await home.call(['up', '--init-swarm'], { DOCKER_HOST: other }, 'waiting for the demo');
-    expect(interrupted.code, interrupted.said).toBe(130);
+    expect(interrupted.code).not.toBe(0);
+    expect(interrupted.said).toContain('stopped half-way');
     expect(await docker(other, 'info', '--format', '{{.Swarm.LocalNodeState}}')).toBe('active');
     const down = await home.call(['down'], { DOCKER_HOST: other });
     expect(down.code, down.said).toBe(0);
