@@ -139,8 +139,16 @@ function lockedDown(
     Init: true,
     ReadOnly: true,
     CapabilityDrop: ['ALL'],
+    Healthcheck: QUICK_START,
   };
 }
+
+/**
+ * Swarm calls a task RUNNING, gives it its name in DNS and goes on with a roll at the first probe that succeeds: a short interval at
+ * the start saves seconds per task. The probe itself, and all that is not set here, is the image's. Engines before 25 (API 1.44)
+ * ignore StartInterval.
+ */
+const QUICK_START: SpecJson = { StartPeriod: 30_000 * NANOS_PER_MS, StartInterval: 250 * NANOS_PER_MS };
 
 const RESTART_POLICY: SpecJson = { Condition: 'any', Delay: 1_000 * NANOS_PER_MS };
 
