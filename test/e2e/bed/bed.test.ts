@@ -10,7 +10,11 @@ const IMAGE = 'bed-test:1';
 const started = new Set<string>();
 let minbase: string;
 
-async function start(name: string, nodes: number, options: { fastHeartbeat?: boolean; hostLink?: boolean } = {}): Promise<Swarm> {
+async function start(
+  name: string,
+  nodes: number,
+  options: { fastHeartbeat?: boolean; hostLink?: boolean } = {},
+): Promise<Swarm> {
   started.add(name);
   return await startSwarm({ name, nodes, ...options });
 }
@@ -30,7 +34,20 @@ describe('a cluster', () => {
     const swarm = await start('bed-life', 2, { fastHeartbeat: true });
     const marks = marksOf(swarm);
     await swarm.importImage(minbase, IMAGE);
-    await docker(swarm, 'service', 'create', '-d', '--no-resolve-image', '--name', 'sleeper', '--mode', 'global', IMAGE, 'sleep', 'infinity');
+    await docker(
+      swarm,
+      'service',
+      'create',
+      '-d',
+      '--no-resolve-image',
+      '--name',
+      'sleeper',
+      '--mode',
+      'global',
+      IMAGE,
+      'sleep',
+      'infinity',
+    );
     await eventually(async () => expect(await runningOn(swarm)).toEqual(['n1', 'n2']));
     expect(Object.values(traces(marks)).map((found) => found.length > 0)).toEqual([true, true, true, true]);
 
@@ -50,10 +67,24 @@ describe('a cluster', () => {
   it('keeps containers when only dockerd dies', async () => {
     const swarm = await start('bed-crash', 1);
     await swarm.importImage(minbase, IMAGE);
-    await swarm.exec(1, ['docker', 'run', '-d', '--init', '--name', 'kept', '--network', 'none', IMAGE, 'sleep', '4242']);
+    await swarm.exec(1, [
+      'docker',
+      'run',
+      '-d',
+      '--init',
+      '--name',
+      'kept',
+      '--network',
+      'none',
+      IMAGE,
+      'sleep',
+      '4242',
+    ]);
     await swarm.crashNode(1);
     expect(await swarm.nodeStates()).toEqual(['crashed']);
-    expect((await swarm.exec(1, ['bash', '-c', 'cat /proc/[0-9]*/cmdline | tr "\\0" " "'])).stdout).toContain('sleep 4242');
+    expect((await swarm.exec(1, ['bash', '-c', 'cat /proc/[0-9]*/cmdline | tr "\\0" " "'])).stdout).toContain(
+      'sleep 4242',
+    );
     await swarm.startNode(1);
     expect(await swarm.nodeStates()).toEqual(['running']);
   });
@@ -131,12 +162,16 @@ function traces({ id, folder }: Marks) {
     .filter((pid) => /^\d+$/.test(pid))
     // Container processes carry the id in their control group, the engine on its command line.
     .filter((pid) => ours(readProc(`/proc/${pid}/cmdline`)) || readProc(`/proc/${pid}/cgroup`).includes(id));
-  const mounts = new Set(readdirSync('/proc').flatMap((pid) => (/^\d+$/.test(pid) ? readProc(`/proc/${pid}/mounts`).split('\n') : [])));
+  const mounts = new Set(
+    readdirSync('/proc').flatMap((pid) => (/^\d+$/.test(pid) ? readProc(`/proc/${pid}/mounts`).split('\n') : [])),
+  );
   return {
     mounts: [...mounts].filter(ours),
     netns: listed('/run/netns').filter(ours),
     processes,
-    cgroups: ['/sys/fs/cgroup', ...listed('/sys/fs/cgroup').map((each) => `/sys/fs/cgroup/${each}`)].flatMap(listed).filter(ours),
+    cgroups: ['/sys/fs/cgroup', ...listed('/sys/fs/cgroup').map((each) => `/sys/fs/cgroup/${each}`)]
+      .flatMap(listed)
+      .filter(ours),
   };
 }
 
@@ -171,13 +206,31 @@ async function docker(swarm: Swarm, ...argv: string[]): Promise<string> {
 }
 
 async function runningOn(swarm: Swarm): Promise<string[]> {
-  const tasks = await docker(swarm, 'service', 'ps', '--filter', 'desired-state=running', '--format', '{{.Node}} {{.CurrentState}}', 'sleeper');
-  return tasks.split('\n').filter((task) => task.includes(' Running ')).map((task) => task.replace(/ .*/, '')).sort();
+  const tasks = await docker(
+    swarm,
+    'service',
+    'ps',
+    '--filter',
+    'desired-state=running',
+    '--format',
+    '{{.Node}} {{.CurrentState}}',
+    'sleeper',
+  );
+  return tasks
+    .split('\n')
+    .filter((task) => task.includes(' Running '))
+    .map((task) => task.replace(/ .*/, ''))
+    .sort();
 }
 
 async function statusOf(swarm: Swarm, node: string): Promise<string> {
   const nodes = await docker(swarm, 'node', 'ls', '--format', '{{.Hostname}} {{.Status}}');
-  return nodes.split('\n').find((line) => line.startsWith(`${node} `))?.replace(/^\S+ /, '') ?? 'unknown';
+  return (
+    nodes
+      .split('\n')
+      .find((line) => line.startsWith(`${node} `))
+      ?.replace(/^\S+ /, '') ?? 'unknown'
+  );
 }
 
 /** Repeats `check` until it passes; after 30 s its own error is the failure. */

@@ -11,6 +11,7 @@ import {
 } from '../../../../src/core/publish/plan.ts';
 import { createArtifact } from '../../../../src/model/artifact.ts';
 import { parseSecretName } from '../../../../src/model/names.ts';
+import { assertNever } from '../../../../src/runtime/errors.ts';
 import { extensionSettings } from '../../../support/settings.ts';
 
 const HOME: Home = {
@@ -33,7 +34,7 @@ const NOTHING: Observed = { extension: undefined, proxy: undefined, configs: [],
 
 /** A Swarm in miniature: what the steps would leave behind. */
 function execute(steps: readonly Step[], before: Observed): Observed {
-  return steps.reduce<Observed>((state, step, index) => {
+  return steps.reduce<Observed>((state, step, index): Observed => {
     switch (step.kind) {
       case 'create-config':
         return {
@@ -54,6 +55,8 @@ function execute(steps: readonly Step[], before: Observed): Observed {
         return { ...state, configs: state.configs.filter(({ id }) => id !== step.config.id) };
       case 'refuse-service':
         return state;
+      default:
+        return assertNever(step);
     }
   }, before);
 }
