@@ -68,12 +68,7 @@ interface SnapshotIndex {
 function indexSnapshot(snapshot: Snapshot): SnapshotIndex {
   const tasks = new Map<string, Task[]>();
   for (const task of snapshot.tasks) {
-    const ofService = tasks.get(task.serviceId);
-    if (ofService === undefined) {
-      tasks.set(task.serviceId, [task]);
-    } else {
-      ofService.push(task);
-    }
+    addTo(tasks, task.serviceId, task);
   }
   return {
     services: new Map(snapshot.services.map((service) => [service.id, service])),
@@ -270,12 +265,12 @@ function chooseNetwork(
   };
 }
 
-/** Never the ingress network; sorted by name. */
+/** Never the ingress network; sorted by name (an engine's own network may share a name with Swarm's). */
 function attachedNetworks(index: SnapshotIndex, service: Service): readonly Network[] {
   return service.networkIds
     .flatMap((id) => index.networks.get(id) ?? [])
     .filter((network) => !network.ingress)
-    .sort((a, b) => compareText(a.name, b.name));
+    .sort((a, b) => compareText(a.name, b.name) || compareText(a.id, b.id));
 }
 
 function overlay(network: Network): PoolNetwork {
@@ -286,10 +281,19 @@ function groupByHost(members: readonly Member[]): [Hostname, Member[]][] {
   const groups = new Map<Hostname, Member[]>();
   for (const member of members) {
     for (const host of member.intent.hosts) {
-      groups.set(host, [...(groups.get(host) ?? []), member]);
+      addTo(groups, host, member);
     }
   }
   return [...groups];
+}
+
+function addTo<Key, Item>(groups: Map<Key, Item[]>, key: Key, item: Item): void {
+  const group = groups.get(key);
+  if (group === undefined) {
+    groups.set(key, [item]);
+  } else {
+    group.push(item);
+  }
 }
 
 function buildHost(
@@ -301,8 +305,7 @@ function buildHost(
 ): HostEntry {
   const byPrefix = new Map<PathPrefix, Member[]>();
   for (const member of members) {
-    const { prefix } = member.intent.contextRoot;
-    byPrefix.set(prefix, [...(byPrefix.get(prefix) ?? []), member]);
+    addTo(byPrefix, member.intent.contextRoot.prefix, member);
   }
   const routes = [...byPrefix].flatMap(([prefix, ofPath]) => buildRoute(index, host, prefix, ofPath, pools, findings));
   return {
@@ -400,9 +403,7 @@ function buildPool(
     balance,
     upstreamTls,
     failure,
-    endpoints: reduceWeights(sharing.flatMap((member) => endpointsOf(index, member)))
-      .sort(compareEndpoints)
-      .filter(isFirst),
+    endpoints: reduceWeights(distinct(sharing.flatMap((member) => endpointsOf(index, member)))),
   };
 }
 
@@ -488,12 +489,15 @@ function addressesOf(
   return address === undefined || hostPort === undefined ? [] : [{ address, port: hostPort }];
 }
 
+/** Sorted, and one per address and port. */
+function distinct(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  return [...endpoints].sort(compareEndpoints).filter(isFirst);
+}
+
 /** Shares stay, numbers shrink: large weights cost NGINX time and memory at every parse. */
-function reduceWeights(endpoints: readonly Endpoint[]): Endpoint[] {
+function reduceWeights(endpoints: readonly Endpoint[]): readonly Endpoint[] {
   const divisor = endpoints.reduce((common, { weight }) => greatestCommonDivisor(common, weight), 0);
-  return divisor <= 1
-    ? [...endpoints]
-    : endpoints.map((endpoint) => ({ ...endpoint, weight: endpoint.weight / divisor }));
+  return divisor <= 1 ? endpoints : endpoints.map((endpoint) => ({ ...endpoint, weight: endpoint.weight / divisor }));
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

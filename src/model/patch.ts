@@ -8,7 +8,7 @@ import {
   type PoolId,
 } from './cluster.ts';
 import type { Hostname } from './names.ts';
-import { canonicalJson } from './revision.ts';
+import { canonicalJson, entryDigest } from './revision.ts';
 
 export interface ModelPatch {
   /** `undefined`: unchanged. */
@@ -23,7 +23,7 @@ export function diffModels(base: ClusterModel, next: ClusterModel): ModelPatch {
   const hosts = diffEntries(base.hosts, next.hosts, (entry) => entry.host);
   const pools = diffEntries(base.pools, next.pools, (entry) => entry.id);
   return {
-    header: sameEntry(base.header, next.header) ? undefined : next.header,
+    header: canonicalJson(base.header) === canonicalJson(next.header) ? undefined : next.header,
     upsertHosts: hosts.upserts,
     removeHosts: hosts.removals,
     upsertPools: pools.upserts,
@@ -46,7 +46,7 @@ export function isEmptyPatch(patch: ModelPatch): boolean {
   );
 }
 
-function diffEntries<Entry extends object, Key extends string>(
+function diffEntries<Entry extends HostEntry | Pool, Key extends string>(
   base: readonly Entry[],
   next: readonly Entry[],
   keyOf: (entry: Entry) => Key,
@@ -63,8 +63,9 @@ function diffEntries<Entry extends object, Key extends string>(
   return { upserts, removals: [...before.keys()] };
 }
 
-function sameEntry(a: object, b: object): boolean {
-  return a === b || canonicalJson(a) === canonicalJson(b);
+/** By digest: both models were digested when they became revisions, so nothing is encoded here. */
+function sameEntry(a: HostEntry | Pool, b: HostEntry | Pool): boolean {
+  return a === b || entryDigest(a) === entryDigest(b);
 }
 
 function applyEntries<Entry, Key extends string>(

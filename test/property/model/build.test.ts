@@ -1,0 +1,204 @@
+/** Random Swarms and intents that share hosts, paths and networks on purpose. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { definitionOf } from '../../../src/core/revise.ts';
+import { type BuiltModels, buildModels } from '../../../src/model/build.ts';
+import { type ClusterModel, compareText, type Pool } from '../../../src/model/cluster.ts';
+import type { RoutingIntent } from '../../../src/model/intent.ts';
+import type { Service, Snapshot, Task } from '../../../src/model/snapshot.ts';
+import { extensionSettings } from '../../support/settings.ts';
+import { host, intent, ip, network, node, path, port, service, snapshot, task } from '../../support/snapshots.ts';
+
+interface World {
+  readonly parts: Snapshot;
+  readonly intents: readonly RoutingIntent[];
+}
+
+const DEFINITIONS = [definitionOf(extensionSettings()), definitionOf(extensionSettings('ServiceCluster = "other"\n'))];
+const NETWORKS = ['n1', 'n2', 'n3'];
+const hosts = ['a.local', 'b.local', 'c.local', '*.local'].map(host);
+const prefixes = ['/', '/app', '/app/x'].map(path);
+
+const intents: fc.Arbitrary<Partial<RoutingIntent>> = fc.record({
+  serviceCluster: fc.constantFrom('', '', 'other', 'nobody'),
+  hosts: fc.subarray(hosts).map((list) => [...list].sort(compareText)),
+  defaultBackend: fc.boolean(),
+  port: fc.constantFrom(undefined, port(80), port(8080)),
+  network: fc.constantFrom(
+    { kind: 'auto' as const },
+    { kind: 'bridge' as const },
+    { kind: 'named' as const, name: 'app' },
+    { kind: 'named' as const, name: 'nowhere' },
+  ),
+  backendMode: fc.constantFrom('task', 'vip'),
+  weight: fc.integer({ min: 1, max: 100 }),
+  contextRoot: fc.record({ prefix: fc.constantFrom(...prefixes), rewrite: fc.boolean() }),
+  tls: fc.constantFrom({ kind: 'none' as const }, { kind: 'passthrough' as const }),
+});
+
+const services: fc.Arbitrary<Partial<Service>> = fc.record({
+  createdAt: fc.constantFrom('2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'),
+  networkIds: fc.shuffledSubarray([...NETWORKS, 'gone']),
+  virtualIps: fc.subarray(NETWORKS.map((networkId, at) => ({ networkId, address: ip(`10.${at}.0.2`) }))),
+  ports: fc.subarray([
+    { protocol: 'tcp' as const, mode: 'host' as const, targetPort: 80, publishedPort: 30_080 },
+    { protocol: 'tcp' as const, mode: 'ingress' as const, targetPort: 8080, publishedPort: 30_081 },
+  ]),
+});
+
+const tasks: fc.Arbitrary<Partial<Task>> = fc.record({
+  nodeId: fc.constantFrom('up', 'down', 'unlisted', undefined),
+  state: fc.constantFrom('running', 'running', 'starting', 'failed'),
+  desiredState: fc.constantFrom('running', 'running', 'shutdown'),
+  attachments: fc
+    .subarray(NETWORKS)
+    .chain((ids) =>
+      fc.tuple(...ids.map((networkId) => fc.record({ networkId: fc.constant(networkId), addresses: addresses() }))),
+    ),
+  hostPorts: fc.subarray([{ protocol: 'tcp' as const, mode: 'host' as const, targetPort: 80, publishedPort: 30_080 }]),
+});
+
+function addresses() {
+  return fc.array(
+    fc.integer({ min: 1, max: 6 }).map((last) => ip(`10.0.0.${last}`)),
+    { maxLength: 2 },
+  );
+}
+
+const worlds: fc.Arbitrary<World> = fc
+  .array(fc.tuple(services, intents, fc.array(tasks, { maxLength: 4 })), { maxLength: 6 })
+  .map((apps) => {
+    const made = apps.map(([parts, wanted, replicas], at) => {
+      const one = service({ id: `s${at}`, name: `app${at}`, ...parts });
+      return {
+        service: one,
+        intent: intent(wanted, one),
+        tasks: replicas.map((replica, slot) => task({ id: `t${at}.${slot}`, serviceId: one.id, ...replica })),
+      };
+    });
+    return {
+      parts: snapshot({
+        services: made.map((one) => one.service),
+        tasks: made.flatMap((one) => one.tasks),
+        networks: NETWORKS.map((id, at) => network({ id, name: ['app', 'app', 'zoo'][at] ?? id })),
+        nodes: [node({ id: 'up' }), node({ id: 'down', state: 'down', address: ip('10.99.0.12') })],
+      }),
+      intents: made.map((one) => one.intent),
+    };
+  });
+
+const build = ({ parts, intents: wanted }: World): BuiltModels => buildModels(parts, wanted, DEFINITIONS);
+
+function shuffled({ parts, intents: wanted }: World): fc.Arbitrary<World> {
+  const mixed = <Item>(items: readonly Item[]) =>
+    fc.shuffledSubarray([...items], { minLength: items.length, maxLength: items.length });
+  return fc.record({
+    intents: mixed(wanted),
+    parts: fc
+      .tuple(mixed(parts.services), mixed(parts.tasks), mixed(parts.networks), mixed(parts.nodes))
+      .map(([ofServices, ofTasks, ofNetworks, ofNodes]) => ({
+        ...parts,
+        services: ofServices,
+        tasks: ofTasks,
+        networks: ofNetworks,
+        nodes: ofNodes,
+      })),
+  });
+}
+
+describe('buildModels', () => {
+  it('does not care for the order of anything', () => {
+    const pairs = worlds.chain((world) => fc.tuple(fc.constant(world), shuffled(world)));
+    fc.assert(fc.property(pairs, ([world, mixed]) => void expect(build(mixed)).toEqual(build(world))));
+  });
+
+  it('names only pools that are there, uses every pool, and sorts without repeats', () => {
+    fc.assert(
+      fc.property(worlds, (world) => {
+        for (const model of build(world).models) {
+          expect(namedPools(model)).toEqual(model.pools.map(({ id }) => id));
+          expectSorted(model.hosts.map((entry) => entry.host));
+          expectSorted(model.pools.map((pool) => pool.id));
+          for (const { routes } of model.hosts) {
+            expectSorted(routes.map((route) => route.prefix));
+          }
+        }
+      }),
+    );
+  });
+
+  it('gives each pool endpoints that can take traffic, each once, in order, with reduced weights', () => {
+    fc.assert(
+      fc.property(worlds, (world) => {
+        for (const pool of build(world).models.flatMap((model) => model.pools)) {
+          expectSorted(
+            pool.endpoints.map((endpoint) => `${endpoint.address} ${String(endpoint.port).padStart(5, '0')}`),
+          );
+          expect(commonDivisor(pool)).toBeLessThanOrEqual(1);
+          for (const { source } of pool.endpoints) {
+            expect(source.kind === 'task' ? isUp(world, source.taskId) : true).toBe(true);
+          }
+        }
+      }),
+    );
+  });
+
+  it('changes only what a service took part in when that service goes', () => {
+    fc.assert(
+      fc.property(worlds, fc.nat(), (world, at) => {
+        const gone = world.intents[at % Math.max(1, world.intents.length)];
+        if (gone === undefined) {
+          return;
+        }
+        const before = build(world).models;
+        const after = build(without(world, gone.service.id)).models;
+        before.forEach((model, cluster) => {
+          const others = model.hosts.filter((entry) => !gone.hosts.includes(entry.host));
+          expect(after[cluster]?.hosts).toEqual(expect.arrayContaining(others));
+          const alone = model.pools.filter((pool) => !pool.services.includes(gone.service.name));
+          const left = new Map(after[cluster]?.pools.map((pool) => [pool.id, pool]));
+          for (const pool of alone.filter((one) => !couldJoin(one, gone))) {
+            expect(left.get(pool.id)).toEqual(pool);
+          }
+        });
+      }),
+    );
+  });
+});
+
+function without({ parts, intents: wanted }: World, serviceId: string): World {
+  return {
+    parts: {
+      ...parts,
+      services: parts.services.filter(({ id }) => id !== serviceId),
+      tasks: parts.tasks.filter((one) => one.serviceId !== serviceId),
+    },
+    intents: wanted.filter((one) => one.service.id !== serviceId),
+  };
+}
+
+/** It decides over a pool's options or network even where it gives no endpoint. */
+function couldJoin(pool: Pool, { hosts: names, contextRoot }: RoutingIntent): boolean {
+  return names.some((name) => pool.id === `${name}${contextRoot.prefix}`);
+}
+
+function namedPools({ header, hosts: entries }: ClusterModel): readonly string[] {
+  const ofRoutes = entries.flatMap(({ routes }) => routes.map(({ pool }) => pool));
+  const ofTls = entries.flatMap(({ tls }) => (tls.kind === 'passthrough' ? [tls.pool] : []));
+  const all = new Set([...ofRoutes, ...ofTls, ...(header.defaultPool === undefined ? [] : [header.defaultPool])]);
+  return [...all].sort(compareText);
+}
+
+function expectSorted(texts: readonly string[]): void {
+  expect(texts).toEqual([...new Set(texts)].sort(compareText));
+}
+
+function commonDivisor({ endpoints }: Pool): number {
+  const divide = (a: number, b: number): number => (b === 0 ? a : divide(b, a % b));
+  return endpoints.reduce((common, { weight }) => divide(common, weight), 0);
+}
+
+function isUp({ parts }: World, taskId: string): boolean {
+  const found = parts.tasks.find(({ id }) => id === taskId);
+  return found?.state === 'running' && found.desiredState === 'running' && found.nodeId !== 'down';
+}
