@@ -15,7 +15,8 @@ export function createBed(places: Places, report: Report, env: NodeJS.ProcessEnv
       signal,
       env: { ...env, INTERLOCK_STATE: places.state },
       onLine: (line) => {
-        if (line.startsWith('bed: ')) report.detail(line.slice('bed: '.length));
+        // Its last words come with the error.
+        if (/^bed: (?!failed: |what to do: )/.test(line)) report.detail(line.slice('bed: '.length));
       },
     });
 }

@@ -1,7 +1,9 @@
 /** Which engine `up` works on: one that is there and is a Swarm manager, or a private one. */
+import { existsSync } from 'node:fs';
 import { access } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Bed, findPrivateNode, openSocket, type PrivateNode } from './bed.ts';
-import { CommandFailed } from './command.ts';
+import { attempt, CommandFailed } from './command.ts';
 import { askEngine, createDocker, type Docker, type EngineInfo } from './docker.ts';
 import { type Report, StepFailure } from './report.ts';
 import type { EngineRecord, Places } from './state.ts';
@@ -108,6 +110,17 @@ function judge(tools: EngineTools, wishes: EngineWishes, docker: Docker, info: E
   return { kind: 'init-swarm', docker, info };
 }
 
+/** A private engine takes namespaces and mounts. Throws StepFailure when this user can do neither. */
+export async function requireRoot(signal: AbortSignal): Promise<void> {
+  if (process.getuid?.() === 0) return;
+  const sudo = await attempt(['sudo', '-n', 'true'], { signal }).catch(() => undefined);
+  if (sudo?.code === 0) return;
+  throw new StepFailure(
+    `a private engine needs root, and ${sudo === undefined ? 'there is no sudo' : 'sudo asks for a password'}`,
+    'Run it as root or allow sudo without a password; or use a Docker engine that this user may use (group docker, DOCKER_HOST).',
+  );
+}
+
 /** What to write down before `openEngine` acts on the choice. */
 export async function recordOf(choice: Choice): Promise<EngineRecord> {
   if (choice.kind === 'private') return { kind: 'private', name: PRIVATE_NAME };
@@ -188,8 +201,9 @@ async function reviveNode(tools: EngineTools, name: string): Promise<PrivateNode
     await bed('swarm.sh', 'node-start', name, '1');
     return await findPrivateNode(places, bed, name);
   } catch {
+    const remains = [join(places.state, 'swarm', name), '/run/interlock-bed'].some((path) => existsSync(path));
     // Nothing in it is dear: it is made anew, images and all.
-    await bed('swarm.sh', 'down', '--name', name);
+    if (remains) await bed('swarm.sh', 'down', '--name', name);
     return undefined;
   }
 }

@@ -13,6 +13,7 @@ import {
   type EngineTools,
   openEngine,
   recordOf,
+  requireRoot,
 } from './engine.ts';
 import { startForwarder } from './forwarder.ts';
 import {
@@ -94,7 +95,7 @@ async function prepare(tools: EngineTools, ledger: Ledger, options: UpOptions): 
     initSwarm: options.initSwarm,
   });
   const ports = { port: options.port ?? PORTS.http, tlsPort: options.tlsPort ?? PORTS.tls };
-  await checkFree(choice, ports);
+  await checkFree(choice, ports, tools.signal);
   const record: UpRecord = {
     version: 1,
     engine: await recordOf(choice),
@@ -126,8 +127,13 @@ async function again(tools: EngineTools, ledger: Ledger, before: UpRecord, optio
   return ledger.read() ?? before;
 }
 
-async function checkFree(choice: Choice, { port, tlsPort }: Pick<UpRecord, 'port' | 'tlsPort'>): Promise<void> {
+async function checkFree(
+  choice: Choice,
+  { port, tlsPort }: Pick<UpRecord, 'port' | 'tlsPort'>,
+  signal: AbortSignal,
+): Promise<void> {
   if (choice.kind === 'private') {
+    await requireRoot(signal);
     await checkPort('127.0.0.1', port, '--port');
     return;
   }
