@@ -36,7 +36,6 @@ export const CANDIDATES: readonly LayoutCandidate[] = [
   grouped('C', 'map host -> named location', 20, mappedGroup),
   grouped('D', '`@$host`', 20, hostGroup),
   grouped('D', '`@$host`', 100, hostGroup),
-  grouped('D', '`@$host`', 500, hostGroup),
   { id: 'product', title: 'what `src/render/nginx` writes', render: product },
 ];
 

@@ -16,6 +16,7 @@ const run = promisify(execFile);
 const RELOADS = 10;
 const LOAD_SECONDS = 2;
 const CONNECTIONS = 50;
+const WORKERS = 2;
 
 interface Result {
   readonly bench: 'layout';
@@ -81,6 +82,7 @@ async function measure(candidate: LayoutCandidate, hosts: number, idleCheckMs: n
     const cpuBefore = await cpuMs([nginx.pid]);
     const reloads = await reloadTimes(nginx, { port, last, render });
     const reloadCpuMs = Math.round(((await cpuMs([nginx.pid])) - cpuBefore) / RELOADS);
+    await oldWorkersGone(nginx.pid);
     const memory = await memoryOf(nginx.pid);
     const peakPssMb = await peakWhileReloading(nginx, { port, last, render });
     const check = Math.max(0, (await timeCheck(render(0))) - idleCheckMs);
@@ -156,7 +158,7 @@ async function reloadTimes(nginx: RunningNginx, target: Target): Promise<readonl
 async function peakWhileReloading(nginx: RunningNginx, target: Target): Promise<number> {
   await nginx.replace(fileOf(target.render(RELOADS + 1)));
   process.kill(nginx.pid, 'SIGHUP');
-  const arrived = answers(target.port, target.last, String(RELOADS + 1));
+  const arrived = answers(target.port, target.last, String(RELOADS + 1)).then(() => oldWorkersGone(nginx.pid));
   const peak = { mb: 0, done: false };
   const sampling = (async () => {
     while (!peak.done) {
@@ -235,6 +237,14 @@ async function memoryOf(master: number): Promise<{ masterRssMb: number; workerRs
     workerRssMb: Math.round(Math.max(0, ...all.slice(1).map(({ rssKb }) => rssKb)) / 1024),
     pssMb: Math.round(all.reduce((sum, { pssKb }) => sum + pssKb, 0) / 1024),
   };
+}
+
+/** At most 20 s. */
+async function oldWorkersGone(master: number): Promise<void> {
+  const until = Date.now() + 20_000;
+  while (Date.now() < until && (await childrenOf(master)).length > WORKERS) {
+    await sleep(20);
+  }
 }
 
 async function childrenOf(pid: number): Promise<readonly number[]> {
