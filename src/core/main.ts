@@ -9,7 +9,7 @@ import type { Logger } from '../runtime/logging.ts';
 import { type Component, runComponents } from '../runtime/supervisor.ts';
 import type { CoreSettings } from '../settings/core-settings.ts';
 import { createWireServer, type WireServer } from '../wire/server.ts';
-import { type Board, createBoard } from './board.ts';
+import { createBoard } from './board.ts';
 import { createDockerodeEngine } from './engine/dockerode-engine.ts';
 import type { EngineApi } from './engine/engine-api.ts';
 import { findHome } from './home.ts';
@@ -128,5 +128,3 @@ function findingLog(logger: Logger): Parameters<typeof createBoard>[2] {
     onGone: ({ code, service, subject }) => logger.info({ finding: { code, service, subject } }, 'finding settled'),
   };
 }
-
-export type { Board };

@@ -1,5 +1,5 @@
 /**
- * The bed, for tests and benches: Swarms of real engines, the build engine and the Debian roots that docker/bed makes.
+ * The bed, for tests and benches: Swarms of real engines that docker/bed makes.
  * In: names and counts. Out: sockets, addresses, files. What the scripts say on stderr is part of every error.
  */
 import { spawn } from 'node:child_process';
@@ -146,44 +146,12 @@ export async function stopSwarm(name: string): Promise<void> {
   await runBed('swarm.sh', ['down', '--name', name]);
 }
 
-export interface Builder {
-  /** Engine socket; build with DOCKER_BUILDKIT=0 and `--network host`. */
-  readonly dockerSocket: string;
-  /** Ends it; its layers stay as a cache. */
-  down(): Promise<void>;
-}
-
-/** The private build engine; starting it twice is one engine. */
-export async function startBuilder(options: CommandOptions = {}): Promise<Builder> {
-  const dockerSocket = await printedBy('builder.sh', ['up'], options);
-  return { dockerSocket, down: stopBuilder };
-}
-
-export async function stopBuilder(): Promise<void> {
-  await runBed('builder.sh', ['down']);
-}
-
 /** A .tar for `docker import`: 'minbase' has bash and coreutils, the others what our images stand on. */
 export async function baseArchive(
   base: 'minbase' | 'node-base' | 'nginx-base',
   options: CommandOptions = {},
 ): Promise<string> {
   return await printedBy('debian.sh', [base], options);
-}
-
-/** Imports a base into an engine under `tag`, with the environment its RUN steps need; quick when it is there already. */
-export async function importBase(
-  base: 'node-base' | 'nginx-base',
-  tag: string,
-  dockerSocket: string,
-  options: CommandOptions = {},
-) {
-  await runBed('debian.sh', ['import', base, tag, '-H', `unix://${dockerSocket}`], options);
-}
-
-/** A root filesystem with NGINX 1.30, for `chroot`. Shared: write only below a folder of your own in its /tmp. */
-export async function nginxRoot(options: CommandOptions = {}): Promise<string> {
-  return await printedBy('debian.sh', ['nginx-root'], options);
 }
 
 interface SwarmDescription {

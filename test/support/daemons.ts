@@ -79,7 +79,7 @@ export async function prepareDaemons(fake: FakeEngine, extensions: string = EXTE
       ),
     served(proxyServiceName = 'interlock-proxy') {
       const service = [...fake.swarm.store.services.values()].find(({ Spec }) => Spec.Name === proxyServiceName);
-      const [config] = service?.Spec.TaskTemplate?.ContainerSpec?.Configs ?? [];
+      const [config] = service?.Spec.TaskTemplate.ContainerSpec?.Configs ?? [];
       const data = config === undefined ? undefined : fake.swarm.store.configs.get(config.ConfigID ?? '')?.Spec.Data;
       return data === undefined ? undefined : Buffer.from(data, 'base64').toString('utf8');
     },

@@ -120,14 +120,14 @@ describe('the main job', () => {
     daemons.startExtension();
     addApp('one');
     await untilServed(['one']);
-    expect(fake.swarm.service('interlock-proxy').Spec.TaskTemplate?.Networks).toEqual([{ Target: network }]);
+    expect(fake.swarm.service('interlock-proxy').Spec.TaskTemplate.Networks).toEqual([{ Target: network }]);
   });
 
   it('lets a hostile service harm nobody', async () => {
     daemons.startCore();
     daemons.startExtension();
     addApp('good');
-    addApp('evil', { hosts: 'evil.local; } server { listen 81;', port: '80;', network: '${x}' });
+    addApp('evil', { hosts: 'evil.local; } server { listen 81;', port: '80;', network: '$x' });
     addApp('lost', { network: 'nowhere' });
     await untilServed(['good']);
     expect(daemons.served()).not.toContain('listen 81');

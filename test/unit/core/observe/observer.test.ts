@@ -26,7 +26,8 @@ function createStub(): Stub &
   const broken = new Set<string>();
   const queue: EngineEvent[] = [];
   const news = createTrigger();
-  const connection: { cut: boolean } = { cut: false };
+  const connection = { cut: false };
+  const isCut = (): boolean => connection.cut;
   const answer = async <Value>(name: string, value: () => Value): Promise<Value> => {
     calls.push(name);
     if (broken.has(name)) {
@@ -62,7 +63,7 @@ function createStub(): Stub &
         const next = queue.shift();
         if (next !== undefined) {
           yield next;
-        } else if (connection.cut) {
+        } else if (isCut()) {
           throw new OperationalError('ENGINE.UNREACHABLE', 'events end');
         } else {
           await news.wait(signal);
