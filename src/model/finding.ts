@@ -43,6 +43,7 @@ export const FINDINGS = {
   'RENDER.OTHER': { severity: 'warn', harm: "what the extension's own words in the advice say" },
   'PUBLISH.NAME_TAKEN': { severity: 'error', harm: 'the service of ours is not created' },
   'PUBLISH.CONFIG_TOO_LARGE': { severity: 'error', harm: 'the last good configuration keeps serving' },
+  'PUBLISH.REFUSED': { severity: 'error', harm: 'what runs keeps its last settings and configuration' },
   'PUBLISH.ROLL_FAILED': { severity: 'error', harm: 'the last good configuration keeps serving' },
 } as const satisfies Record<string, { severity: FindingSeverity; harm: string }>;
 

@@ -1,7 +1,8 @@
 /** The feed that needs nothing but the Docker API: all tasks every `pollMs`, and those of converging services every `convergingMs`. */
 import type { Clock } from '../../runtime/clock.ts';
 import type { EngineApi } from '../engine/engine-api.ts';
-import type { TaskFeed, TaskFeedContext } from './task-feed.ts';
+import { waitAtMost } from '../wait-at-most.ts';
+import type { TaskFeed } from './task-feed.ts';
 
 export interface PollFeedOptions {
   /** `PollInterval`, in ms. */
@@ -26,24 +27,11 @@ export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFee
           context.accept({ kind: 'services', serviceIds: converging, tasks });
         }
         const waitMs = context.converging().length > 0 ? options.convergingMs : options.pollMs;
-        if (await wokenEarly(context, clock, Math.min(waitMs, Math.max(0, nextFullAt - clock.now())), signal)) {
+        const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.now()));
+        if (await waitAtMost(leftMs, context.lookNow, clock, signal)) {
           nextFullAt = clock.now();
         }
       }
     },
   };
-}
-
-/** True when something asked to look now; false when the time passed. */
-async function wokenEarly(context: TaskFeedContext, clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
-  const scope = new AbortController();
-  const either = AbortSignal.any([signal, scope.signal]);
-  const woken = context.lookNow.wait(either).then(() => true);
-  const passed = clock.sleep(ms, either).then(() => false);
-  try {
-    return await Promise.race([woken, passed]);
-  } finally {
-    scope.abort();
-    await Promise.allSettled([woken, passed]);
-  }
 }

@@ -6,22 +6,25 @@ import type { Step } from './plan.ts';
 /** Steps that change Swarm; `refuse-service` is a finding and no call. */
 export type EngineStep = Exclude<Step, { readonly kind: 'refuse-service' }>;
 
-export async function executeStep(engine: EngineApi, step: EngineStep, signal: AbortSignal): Promise<void> {
+/** Returns the id of what was created, if anything was. */
+export async function executeStep(
+  engine: EngineApi,
+  step: EngineStep,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   signal.throwIfAborted();
   switch (step.kind) {
     case 'create-config':
-      await engine.createConfig(step.config, signal);
-      return;
+      return engine.createConfig(step.config, signal);
     case 'create-service':
-      await engine.createService(step.spec, signal);
-      return;
+      return engine.createService(step.spec, signal);
     case 'update-service':
       await engine.updateService(step.service.id, step.service.version, step.spec, signal);
-      return;
+      return undefined;
     case 'remove-config':
       await engine.removeConfig(step.config.id, signal);
-      return;
+      return undefined;
     default:
-      assertNever(step);
+      return assertNever(step);
   }
 }

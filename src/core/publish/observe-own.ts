@@ -1,7 +1,7 @@
 /** Reads back from Swarm what core made for one extension. After a restart this is all that core knows of its past. */
 import type { EngineApi, ServiceObject, ServiceSpecJson } from '../engine/engine-api.ts';
 import { LABELS, TYPES } from './names.ts';
-import type { Observed } from './plan.ts';
+import type { KnownConfig, Observed } from './plan.ts';
 
 export interface OwnNames {
   readonly extension: string;
@@ -9,20 +9,55 @@ export interface OwnNames {
   readonly proxyServiceName: string;
 }
 
-export async function observeOwn(engine: EngineApi, names: OwnNames, signal: AbortSignal): Promise<Observed> {
-  const [extension, proxy, configs, ours] = await Promise.all([
-    engine.inspectService(names.serviceName, signal),
-    engine.inspectService(names.proxyServiceName, signal),
-    engine.listConfigs([`${LABELS.type}=${TYPES.proxyConfig}`, `${LABELS.extension}=${names.extension}`], signal),
-    engine.listServiceObjects([LABELS.extension], signal),
-  ]);
+/** Reads the services anew each time; the configs once, because the Engine lists them with all their bytes. */
+export interface OwnView {
+  observe(signal: AbortSignal): Promise<Observed>;
+  /** This config was just created. */
+  added(config: KnownConfig): void;
+  /** This config was just removed. */
+  removed(configId: string): void;
+}
+
+/** For one reconciliation: a conflict means that somebody else writes, and then a new view is due. */
+export function createOwnView(engine: EngineApi, names: OwnNames): OwnView {
+  let known: readonly KnownConfig[] | undefined;
   return {
-    // The Engine also matches by id prefix: only the exact name counts.
-    extension: extension?.name === names.serviceName ? extension : undefined,
-    proxy: proxy?.name === names.proxyServiceName ? proxy : undefined,
-    configs,
-    referredConfigIds: new Set([...ours, ...(proxy ? [proxy] : [])].flatMap(referredConfigs)),
+    async observe(signal) {
+      const [services, configs] = await Promise.all([
+        observeServices(engine, names, signal),
+        known ?? engine.listConfigs([`${LABELS.type}=${TYPES.proxyConfig}`, byName(names)], signal),
+      ]);
+      known = configs;
+      return { ...services, configs };
+    },
+    added(config) {
+      known = [...(known ?? []), config];
+    },
+    removed(configId) {
+      known = known?.filter(({ id }) => id !== configId);
+    },
   };
+}
+
+function byName({ extension }: OwnNames): string {
+  return `${LABELS.extension}=${extension}`;
+}
+
+type OwnServices = Pick<Observed, 'extension' | 'proxy' | 'referredConfigIds'>;
+
+/** One list finds both where all is well; a name that is not in it is asked for, because a foreign service may hold it. */
+async function observeServices(engine: EngineApi, names: OwnNames, signal: AbortSignal): Promise<OwnServices> {
+  const ours = await engine.listServiceObjects([byName(names)], signal);
+  const find = async (name: string): Promise<ServiceObject | undefined> =>
+    ours.find((service) => service.name === name) ?? (await exactly(engine, name, signal));
+  const [extension, proxy] = await Promise.all([find(names.serviceName), find(names.proxyServiceName)]);
+  return { extension, proxy, referredConfigIds: new Set(ours.flatMap(referredConfigs)) };
+}
+
+/** The Engine also matches by id prefix: only the exact name counts. */
+async function exactly(engine: EngineApi, name: string, signal: AbortSignal): Promise<ServiceObject | undefined> {
+  const service = await engine.inspectService(name, signal);
+  return service?.name === name ? service : undefined;
 }
 
 function referredConfigs(service: ServiceObject): readonly string[] {

@@ -4,7 +4,7 @@
  */
 import { canonicalJson } from '../../model/revision.ts';
 import type { ExtensionSettings } from '../../settings/core-settings.ts';
-import type { ConfigObject, NewConfig, ServiceObject } from '../engine/engine-api.ts';
+import type { NewConfig, ServiceObject } from '../engine/engine-api.ts';
 import {
   type Delivery,
   extensionSpec,
@@ -24,6 +24,15 @@ export interface Desired {
   readonly delivery: Delivery | undefined;
   /** Secrets of the Swarm by name. */
   readonly secrets: ReadonlyMap<string, string>;
+  /** A config that is not ours has a name with this number: go on above it. */
+  readonly takenSequence?: number;
+}
+
+/** What a plan has to know of a Proxy Config. */
+export interface KnownConfig {
+  readonly id: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 export interface Observed {
@@ -31,7 +40,7 @@ export interface Observed {
   readonly extension: ServiceObject | undefined;
   readonly proxy: ServiceObject | undefined;
   /** This extension's Proxy Configs. */
-  readonly configs: readonly ConfigObject[];
+  readonly configs: readonly KnownConfig[];
   /** Ids of Docker Configs that some service's spec or previous spec refers to. */
   readonly referredConfigIds: ReadonlySet<string>;
 }
@@ -47,7 +56,7 @@ export type Step =
       readonly why: string;
     }
   | { readonly kind: 'refuse-service'; readonly role: Role; readonly service: ServiceObject }
-  | { readonly kind: 'remove-config'; readonly config: ConfigObject };
+  | { readonly kind: 'remove-config'; readonly config: KnownConfig };
 
 export type Role = 'extension' | 'proxy';
 
@@ -55,11 +64,11 @@ export type Role = 'extension' | 'proxy';
 export const KEPT_CONFIGS = 10;
 
 export function planExtension(desired: Desired, observed: Observed): readonly Step[] {
-  const steps = [
+  return [
     ...planService('extension', extensionSpec(desired.settings, desired.home), observed.extension, desired),
     ...planDelivery(desired, observed),
+    ...planCleanUp(desired, observed),
   ];
-  return steps.length > 0 ? steps : planCleanUp(observed);
 }
 
 function planDelivery(desired: Desired, observed: Observed): readonly Step[] {
@@ -84,11 +93,11 @@ function presentSecrets({ secrets }: Desired, { requirements }: Delivery): reado
 }
 
 function newProxyConfig(
-  { settings, home }: Desired,
+  { settings, home, takenSequence = 0 }: Desired,
   { artifact }: Delivery,
-  configs: readonly ConfigObject[],
+  configs: readonly KnownConfig[],
 ): NewConfig {
-  const sequence = Math.max(0, ...configs.map(sequenceOf)) + 1;
+  const sequence = Math.max(takenSequence, ...configs.map(sequenceOf)) + 1;
   const file = artifact.files.find(({ path }) => path === settings.proxyConfigPath);
   return {
     name: proxyConfigName(settings.name, sequence, artifact.digest),
@@ -103,12 +112,13 @@ function newProxyConfig(
   };
 }
 
-function sequenceOf(config: ConfigObject): number {
-  const sequence = Number(config.labels[LABELS.sequence]);
-  return Number.isSafeInteger(sequence) && sequence > 0 ? sequence : 0;
+/** Labels can be edited: what is no number of at most nine digits would not fit into the next name either. */
+function sequenceOf({ labels }: KnownConfig): number {
+  const text = labels[LABELS.sequence] ?? '';
+  return /^\d{1,9}$/.test(text) ? Number(text) : 0;
 }
 
-function newest(configs: readonly ConfigObject[]): ConfigObject | undefined {
+function newest(configs: readonly KnownConfig[]): KnownConfig | undefined {
   return [...configs].sort((a, b) => sequenceOf(b) - sequenceOf(a))[0];
 }
 
@@ -178,10 +188,13 @@ function isRecord(value: Json | undefined): value is SpecJson {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Only when nothing else is to be done, so that a roll under way never loses what it may go back to. */
-function planCleanUp({ configs, referredConfigIds }: Observed): readonly Step[] {
+/**
+ * Also while something else cannot be done (a roll that failed, a service that the Engine refuses), or configs would pile up meanwhile.
+ * What a roll may go back to is in a previous spec, and so referred to.
+ */
+function planCleanUp({ delivery }: Desired, { configs, referredConfigIds }: Observed): readonly Step[] {
   const superseded = [...configs].sort((a, b) => sequenceOf(b) - sequenceOf(a)).slice(KEPT_CONFIGS);
   return superseded
-    .filter(({ id }) => !referredConfigIds.has(id))
+    .filter(({ id, labels }) => !referredConfigIds.has(id) && labels[LABELS.digest] !== delivery?.artifact.digest)
     .map((config) => ({ kind: 'remove-config', config }) as const);
 }

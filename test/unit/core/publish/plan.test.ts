@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { ConfigObject, ServiceObject } from '../../../../src/core/engine/engine-api.ts';
+import type { ServiceObject } from '../../../../src/core/engine/engine-api.ts';
 import type { Delivery, Home, SpecJson } from '../../../../src/core/publish/desired.ts';
 import { LABELS, TYPES } from '../../../../src/core/publish/names.ts';
 import {
   type Desired,
   KEPT_CONFIGS,
+  type KnownConfig,
   type Observed,
   planExtension,
   type Step,
@@ -39,10 +40,7 @@ function execute(steps: readonly Step[], before: Observed): Observed {
       case 'create-config':
         return {
           ...state,
-          configs: [
-            ...state.configs,
-            { ...step.config, id: `c${state.configs.length}${index}`, version: 1, createdAt: '' },
-          ],
+          configs: [...state.configs, { ...step.config, id: `c${state.configs.length}${index}` }],
         };
       case 'create-service':
         return { ...state, [step.role]: serviceObject(step.spec) };
@@ -182,6 +180,30 @@ describe('planExtension', () => {
     expect(left.filter(({ id }) => id !== 'old2').length).toBeLessThanOrEqual(KEPT_CONFIGS + 1);
   });
 
+  it('cleans up also while something else cannot be done, but never the config that is about to be used', () => {
+    const { state } = converge(desired());
+    const configs = Array.from({ length: 15 }, (_, n) => superseded(n + 2));
+    const stuck = { ...state, configs: [...state.configs, ...configs], referredConfigIds: new Set<string>() };
+    const steps = planExtension(desired({ settings: extensionSettings('Args = ["-D"]\n') }), stuck);
+    expect(steps.map(({ kind }) => kind)).toEqual([
+      'update-service',
+      ...Array.from({ length: 5 }, () => 'remove-config'),
+    ]);
+    const removed = steps.flatMap((step) => (step.kind === 'remove-config' ? [step.config.id] : []));
+    expect(removed).not.toContain(state.configs[0]?.id);
+  });
+
+  it.each(['9007199254740991', '-1', 'x', ''])('never counts on from the edited sequence label %j', (label) => {
+    const edited = { ...superseded(1), labels: { ...superseded(1).labels, [LABELS.sequence]: label } };
+    const [config] = converge(desired(), { ...NOTHING, configs: [edited] }).state.configs.slice(-1);
+    expect(config?.labels[LABELS.sequence]).toBe('1');
+  });
+
+  it('goes on above a number that a config of somebody else has in its name', () => {
+    const [config] = converge(desired({ takenSequence: 4 })).state.configs;
+    expect(config?.name).toContain('.5-');
+  });
+
   it('gives a secret that exists to the proxy and does without one that is missing', () => {
     const names = ['cert', 'gone'].flatMap((name) => parseSecretName(name) ?? []);
     const want = desired({ delivery: delivery('tls', { secrets: names }), secrets: new Map([['cert', 's1']]) });
@@ -229,12 +251,10 @@ function withReplicas(service: ServiceObject, replicas: number): ServiceObject {
   };
 }
 
-function superseded(n: number): ConfigObject {
+function superseded(n: number): KnownConfig {
   return {
     id: `old${n}`,
     name: `old${n}`,
-    version: 1,
-    createdAt: '',
     labels: {
       [LABELS.type]: TYPES.proxyConfig,
       [LABELS.extension]: 'default',
