@@ -53,18 +53,32 @@ async function runDaemon(component: string, debug: boolean, daemon: Daemon): Pro
       });
     }
   }
+  // Rejections that nobody handles end here too: a bug is a log line like any other, and the end.
+  process.on('uncaughtException', (error) => process.exit(fail(logger, error)));
   try {
     return await daemon({ signal: stop.signal, logger, clock: systemClock });
   } catch (error) {
-    return stop.signal.aborted && !isOperational(error) ? 0 : fail(logger, error);
+    return stop.signal.aborted && isStop(error, stop.signal) ? 0 : fail(logger, error);
   }
+}
+
+/** What was cut short by the stop throws its reason, or what a cancelled call throws; anything else is an error as ever. */
+function isStop(error: unknown, signal: AbortSignal): boolean {
+  return error === signal.reason || toError(error).name === 'AbortError';
 }
 
 /** What an operator has to act upon goes out as words and as a field; a bug goes out with its stack. */
 function fail(logger: Logger, error: unknown): number {
   if (isOperational(error)) {
     const { code, facts } = error;
-    logger.fatal({ err: error, code, facts, todo: ERRORS[code].todo }, error.message);
+    const { todo } = ERRORS[code];
+    if (code.startsWith('SETTINGS.')) {
+      // Somebody sits in front of this one: the words as they are, one problem a line, and no stack.
+      process.stderr.write(`${error.message}\n${todo}\n`);
+      logger.fatal({ code, todo }, error.message);
+    } else {
+      logger.fatal({ err: error, code, facts, todo }, error.message);
+    }
   } else {
     logger.fatal({ err: toError(error) }, 'a bug ended the process');
   }

@@ -51,6 +51,9 @@ export function parseCommandLine(argv: readonly string[]): Command {
     if (values.version === true) {
       return { kind: 'version' };
     }
+    if (rest.length > 0 && positionals[0] !== 'agent') {
+      return { kind: 'usage-error', message: `unexpected: -- ${rest.join(' ')} (only the agent passes arguments on)` };
+    }
     return commandOf(positionals, { configPath: values.config ?? '/config.toml', debug: values.debug ?? false }, rest);
   } catch (error) {
     return { kind: 'usage-error', message: error instanceof Error ? error.message : String(error) };

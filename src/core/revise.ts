@@ -1,12 +1,12 @@
 /** From each Snapshot to the newest revision of every cluster's model. A cluster whose content did not change keeps its revision. */
 
-import { parseLabels } from '../labels/parse-labels.ts';
+import { type LabelOutcome, parseLabels } from '../labels/parse-labels.ts';
 import { type BuiltModels, buildModels, type ClusterDefinition } from '../model/build.ts';
 import type { Finding } from '../model/finding.ts';
 import type { RoutingIntent } from '../model/intent.ts';
 import { toPort } from '../model/names.ts';
 import { digestModel } from '../model/revision.ts';
-import type { Snapshot } from '../model/snapshot.ts';
+import type { Service, Snapshot } from '../model/snapshot.ts';
 import type { ReadableCell } from '../runtime/cell.ts';
 import { InvariantError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
@@ -41,11 +41,20 @@ export function modelsOf(
   snapshot: Snapshot,
   definitions: readonly ClusterDefinition[],
 ): { readonly built: BuiltModels; readonly findings: readonly Finding[] } {
-  const outcomes = snapshot.services.map(parseLabels);
+  const outcomes = snapshot.services.map(outcomeOf);
   const intents = outcomes.flatMap((outcome): RoutingIntent[] => (outcome.kind === 'intent' ? [outcome.intent] : []));
   const built = buildModels(snapshot, intents, definitions);
   const ofLabels = outcomes.flatMap((outcome) => (outcome.kind === 'not-ours' ? [] : outcome.findings));
   return { built, findings: [...ofLabels, ...built.findings] };
+}
+
+/** Tasks change far more often than services, and an unchanged service is the same object in the next Snapshot. */
+const outcomesKnown = new WeakMap<Service, LabelOutcome>();
+
+function outcomeOf(service: Service): LabelOutcome {
+  const known = outcomesKnown.get(service) ?? parseLabels(service);
+  outcomesKnown.set(service, known);
+  return known;
 }
 
 function publishRevision(

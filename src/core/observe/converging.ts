@@ -33,12 +33,12 @@ function isConverging(service: Service, tasks: readonly Task[], nowMs: number): 
   );
 }
 
+/** By the leader's clock, which may be ahead of ours. */
 function isRecent(service: Service, nowMs: number): boolean {
-  const ageMs = nowMs - Date.parse(service.updatedAt);
-  return ageMs >= 0 && ageMs < RECENT_MS;
+  return Math.abs(nowMs - Date.parse(service.updatedAt)) < RECENT_MS;
 }
 
-/** Wanted but not running, or running but not wanted any more. */
+/** Wanted but not running, or more than wanted. */
 function hasUnmetReplicas(service: Service, tasks: readonly Task[]): boolean {
   const wanted = tasks.filter((task) => task.desiredState === 'running');
   const running = wanted.filter((task) => task.state === 'running').length;

@@ -11,7 +11,7 @@ import type { Network, Node, Secret, Service, Snapshot, Task } from '../../model
 import { createBackoff } from '../../runtime/backoff.ts';
 import { type Cell, createCell, createTrigger, type ReadableCell, type Trigger } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { toError } from '../../runtime/errors.ts';
+import { isOperational, toError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import { buildSnapshot } from '../../snapshot/snapshot.ts';
@@ -53,7 +53,10 @@ export function createObserver(
   const lookNow = createTrigger();
   const markStale = (parts: readonly Listed[]): void => {
     stale.mark(parts);
-    lookNow.fire();
+    // Listing all tasks is the dearest call: a new network or secret moves none.
+    if (parts.includes('services') || parts.includes('nodes')) {
+      lookNow.fire();
+    }
   };
   const context = {
     accept: (batch: TaskBatch) => picture.acceptTasks(batch),
@@ -74,7 +77,7 @@ export function createObserver(
   };
 }
 
-/** A step that runs for ever and is started again with backoff when it breaks; one log line per change of state. */
+/** A step that runs for ever and is started again with backoff when it breaks; one log line per change of state, and one per bug. */
 function retried(
   name: string,
   { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
@@ -93,7 +96,8 @@ function retried(
           if (isAborted(signal)) {
             return;
           }
-          logger[backoff.streak() === 0 ? 'warn' : 'debug']({ err: toError(error), area: name }, 'observation broken');
+          const level = isOperational(error) ? (backoff.streak() === 0 ? 'warn' : 'debug') : 'error';
+          logger[level]({ err: toError(error), area: name }, 'observation broken');
         }
         await backoff.wait(signal).catch(() => undefined); // aborted: the loop's condition sees it
       }
@@ -175,7 +179,10 @@ function createStaleParts(): StaleParts {
   };
 }
 
-/** Parts taken but not read (an error, a stop) are marked again, or a change would be lost until the next resync. */
+/**
+ * Parts taken but not read (an error, a stop) are marked again, or a change would be lost until the next resync. What could be read
+ * counts: one list that fails for long (an object of an unknown shape in it) does not freeze the others.
+ */
 async function refreshStale(
   engine: EngineApi,
   stale: StaleParts,
@@ -184,14 +191,17 @@ async function refreshStale(
 ): Promise<void> {
   for (;;) {
     const parts = await stale.take(signal);
-    try {
-      const entries = await Promise.all(
-        parts.map(async (part) => [part, await listPart(engine, part, signal)] as const),
-      );
-      picture.acceptLists(Object.fromEntries(entries));
-    } catch (error) {
-      stale.mark(parts);
-      throw error;
+    const outcomes = await Promise.allSettled(
+      parts.map(async (part) => [part, await listPart(engine, part, signal)] as const),
+    );
+    stale.mark(parts.filter((_, at) => outcomes[at]?.status === 'rejected'));
+    const lists = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    if (lists.length > 0) {
+      picture.acceptLists(Object.fromEntries(lists));
+    }
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) {
+      throw toError(failed.reason);
     }
   }
 }

@@ -1,9 +1,10 @@
 /** Answers to the gRPC API: hands out models, takes artifacts, says how things stand. */
 import { type ConfigArtifact, createArtifact } from '../../model/artifact.ts';
 import { type Requirements, requirementsOf } from '../../model/cluster.ts';
+import { createFinding, type Finding } from '../../model/finding.ts';
 import { diffModels } from '../../model/patch.ts';
 import type { RevisedModel, Revision } from '../../model/revision.ts';
-import { sha256Hex } from '../../model/revision.ts';
+import { canonicalJson, sha256Hex } from '../../model/revision.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type {
   Caller,
@@ -91,9 +92,9 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
     },
 
     submit(submission) {
-      const requirements = known.requirementsOf(submission.revision, facts.epoch);
+      const asked = known.find(submission.revision, facts.epoch);
       const rendered = extension.rendered.get();
-      if (requirements === undefined || submission.revision.sequence < (rendered?.revision.sequence ?? 0)) {
+      if (asked === undefined || asked.revision.sequence < (rendered?.revision.sequence ?? 0)) {
         return { kind: 'superseded' };
       }
       checkPaths(submission, settings.proxyConfigPath);
@@ -101,26 +102,30 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
       if (assembled.kind === 'missing') {
         return assembled;
       }
-      board.setFindings(`extension ${settings.name}`, submission.findings);
-      extension.refused.set(null);
-      extension.rendered.set({ revision: revisionOf(submission.revision), artifact: assembled.artifact, requirements });
+      if (asked.revision.sequence >= (extension.refused.get()?.revision.sequence ?? 0)) {
+        extension.refused.set(null);
+        board.setFindings(`extension ${settings.name}`, boundedFindings(submission.findings));
+      }
+      extension.rendered.set({ ...asked, artifact: assembled.artifact });
       logger.debug(
-        { revision: submission.revision.digest.slice(0, 12), artifact: assembled.artifact.digest.slice(0, 12) },
+        { revision: asked.revision.digest.slice(0, 12), artifact: assembled.artifact.digest.slice(0, 12) },
         'artifact accepted',
       );
       return { kind: 'accepted' };
     },
 
-    refuse({ revision, reason, findings }) {
-      if (known.requirementsOf(revision, facts.epoch) === undefined) {
+    refuse({ revision: { digest, epoch }, reason, findings }) {
+      const asked = known.find({ digest, epoch }, facts.epoch);
+      const answered = extension.refused.get() ?? extension.rendered.get();
+      if (asked === undefined || asked.revision.sequence < (answered?.revision.sequence ?? 0)) {
         return;
       }
       logger.error(
-        { revision: revision.digest.slice(0, 12), reason },
+        { revision: digest.slice(0, 12), reason },
         'revision refused, last good configuration keeps serving',
       );
-      board.setFindings(`extension ${settings.name}`, findings);
-      extension.refused.set({ revision: revisionOf(revision), reason });
+      board.setFindings(`extension ${settings.name}`, boundedFindings(findings));
+      extension.refused.set({ revision: asked.revision, reason });
     },
 
     status: () => statusOf(extension, facts.epoch, watchers > 0),
@@ -138,31 +143,63 @@ function messageFor(base: RevisedModel | undefined, next: RevisedModel, epoch: s
       };
 }
 
+/** A revision as core numbered it: of what a caller says of one, only digest and epoch count. */
+interface KnownRevision {
+  readonly revision: Revision;
+  readonly requirements: Requirements;
+}
+
 interface RevisionMemory {
   remember(revised: RevisedModel): void;
   /** `undefined` for a revision of another life of core, or one that is too old. */
   modelOf(have: RevisionRef | undefined, epoch: string): RevisedModel | undefined;
-  requirementsOf(revision: RevisionRef, epoch: string): Requirements | undefined;
+  find(asked: Pick<RevisionRef, 'digest' | 'epoch'>, epoch: string): KnownRevision | undefined;
 }
 
 /** Only the newest model is kept whole; of older revisions only what their artifact would need. */
 function createRevisionMemory(): RevisionMemory {
-  const requirements = new Map<string, Requirements>();
+  const known = new Map<string, KnownRevision>();
   let newest: RevisedModel | undefined;
+  let last: Requirements | undefined;
   return {
     remember(revised) {
+      // Several callers may watch, and the slower one must not bring back what is older.
+      if (newest !== undefined && revised.revision.sequence <= newest.revision.sequence) {
+        return;
+      }
       newest = revised;
-      requirements.delete(revised.revision.digest);
-      requirements.set(revised.revision.digest, requirementsOf(revised.model));
-      const [oldest] = requirements.keys();
-      if (requirements.size > REMEMBERED_REVISIONS && oldest !== undefined) {
-        requirements.delete(oldest);
+      last = sameOrNew(last, requirementsOf(revised.model));
+      const { digest } = revised.revision;
+      known.delete(digest);
+      known.set(digest, { revision: revised.revision, requirements: last });
+      const [oldest] = known.keys();
+      if (known.size > REMEMBERED_REVISIONS && oldest !== undefined) {
+        known.delete(oldest);
       }
     },
     modelOf: (have, epoch) =>
       have !== undefined && have.epoch === epoch && newest?.revision.digest === have.digest ? newest : undefined,
-    requirementsOf: (revision, epoch) => (revision.epoch === epoch ? requirements.get(revision.digest) : undefined),
+    find: (asked, epoch) => (asked.epoch === epoch ? known.get(asked.digest) : undefined),
   };
+}
+
+/** Requirements change rarely and may be long: hundreds of revisions share one list. */
+function sameOrNew(last: Requirements | undefined, next: Requirements): Requirements {
+  return last !== undefined && canonicalJson(last) === canonicalJson(next) ? last : next;
+}
+
+/** What an extension says is kept and printed for people: a thousand lines are more than anybody reads. */
+const MAX_FINDINGS = 1_000;
+
+function boundedFindings(findings: readonly Finding[]): readonly Finding[] {
+  if (findings.length <= MAX_FINDINGS) {
+    return findings;
+  }
+  const left = findings.length - MAX_FINDINGS + 1;
+  return [
+    ...findings.slice(0, MAX_FINDINGS - 1),
+    createFinding('RENDER.OTHER', `The extension reported ${left} more findings, which are not kept.`),
+  ];
 }
 
 /** Classic delivery carries one file: the Docker Config that is mounted at ProxyConfigPath. */
@@ -206,21 +243,18 @@ function assemble({ manifest, blobs }: Submission, held: ConfigArtifact | undefi
   return { kind: 'whole', artifact };
 }
 
-function revisionOf({ digest, sequence, versionIndex }: RevisionRef): Revision {
-  return { digest, sequence, versionIndex };
-}
-
 function statusOf(extension: ExtensionBoard, epoch: string, extensionConnected: boolean): ClusterStatus {
   const withEpoch = (revision: Revision | undefined): RevisionRef | undefined => revision && { ...revision, epoch };
-  const published = extension.published.get();
+  const newest = extension.model.get()?.revision;
+  const refused = extension.refused.get();
   return {
     extension: extension.settings.name,
     serviceCluster: extension.settings.serviceCluster,
-    published: withEpoch(extension.model.get()?.revision),
+    published: withEpoch(newest),
     rendered: withEpoch(extension.rendered.get()?.revision),
     artifactDigest: extension.rendered.get()?.artifact.digest,
-    proxyConfig: published?.configName,
-    refusedReason: extension.refused.get()?.reason,
+    proxyConfig: extension.published.get()?.configName,
+    refusedReason: refused?.revision.digest === newest?.digest ? refused?.reason : undefined,
     extensionConnected,
   };
 }

@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import { parseCommandLine } from '../../../src/cli/command-line.ts';
+
+describe('parseCommandLine', () => {
+  it.each([
+    ['core', { kind: 'core', configPath: '/config.toml', debug: false }],
+    ['-D run -c /x.toml', { kind: 'core', configPath: '/x.toml', debug: true }],
+    ['core --config=/x.toml', { kind: 'core', configPath: '/x.toml', debug: false }],
+    ['extension nginx -D', { kind: 'extension', debug: true }],
+    ['agent', { kind: 'agent', debug: false, nginxArgs: [] }],
+    ['agent -D -- -g x;', { kind: 'agent', debug: true, nginxArgs: ['-g', 'x;'] }],
+    ['version', { kind: 'version' }],
+    ['-v', { kind: 'version' }],
+    ['core --help', { kind: 'help' }],
+    ['', { kind: 'help' }],
+  ])('understands "%s"', (line, command) => {
+    expect(parseCommandLine(line.split(' ').filter(Boolean))).toEqual(command);
+  });
+
+  it.each([
+    ['nonsense', /unknown command: nonsense/],
+    ['core extra', /unexpected: extra/],
+    ['core -c', /-c/],
+    ['core --bogus', /--bogus/],
+    ['core -- extra', /unexpected: -- extra/],
+    ['extension', /name the proxy/],
+    ['extension haproxy', /haproxy/],
+  ])('refuses "%s" and says why', (line, message) => {
+    const command = parseCommandLine(line.split(' '));
+    expect(command).toEqual({ kind: 'usage-error', message: expect.stringMatching(message) as string });
+  });
+});
