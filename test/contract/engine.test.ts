@@ -395,10 +395,14 @@ describe.each([
       it('take a write with the version that was read, and refuse a stale one', async () => {
         const name = newName('service');
         const id = await engine.createService(specOf(name, { Mode: { Replicated: { Replicas: 0 } } }), signal);
-        const { version } = await inspect(id);
         const labelled = specOf(name, { Labels: { now: 'this' }, Mode: { Replicated: { Replicas: 0 } } });
 
-        await engine.updateService(id, version, labelled, signal);
+        // Swarm's allocator writes a new service once more (its VIPs) a moment after it was made: read again until nobody was faster.
+        const version = await eventually(async () => {
+          const read = await inspect(id);
+          await engine.updateService(id, read.version, labelled, signal);
+          return read.version;
+        });
 
         const after = await inspect(id);
         expect(after.labels).toEqual({ now: 'this' });
