@@ -419,10 +419,12 @@ describe.each([
           specOf(newName('service'), { Mode: { Replicated: { Replicas: 0 } } }),
           signal,
         );
-        const { version } = await inspect(id);
 
-        await expect(engine.updateService(id, version, specOf(newName('other')), signal)).rejects.toMatchObject({
-          code: 'ENGINE.REFUSED',
+        await eventually(async () => {
+          const { version } = await inspect(id);
+          await expect(engine.updateService(id, version, specOf(newName('other')), signal)).rejects.toMatchObject({
+            code: 'ENGINE.REFUSED',
+          });
         });
         await engine.removeService(id, signal);
       });
