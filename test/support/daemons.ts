@@ -2,6 +2,7 @@
  * Core and extension in this process, against the fake Engine, over real loopback gRPC; and what the proxies would serve.
  * In: a fake Engine and lines of config.toml. Out: starts and stops, and the file that the proxy service's spec refers to.
  */
+import type { EngineApi } from '../../src/core/engine/engine-api.ts';
 import { coreMain } from '../../src/core/main.ts';
 import { extensionMain } from '../../src/extension/main.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
@@ -16,7 +17,8 @@ export interface Daemon {
 }
 
 export interface Daemons {
-  startCore(): Daemon;
+  /** `engine`: another way to the fake Engine, e.g. one that breaks off. */
+  startCore(engine?: EngineApi): Daemon;
   startExtension(name?: string): Daemon;
   /** The Docker Config that the proxy service runs, as text; `undefined` while there is no proxy service. */
   served(proxyServiceName?: string): string | undefined;
@@ -71,7 +73,10 @@ export async function prepareDaemons(fake: FakeEngine, extensions: string = EXTE
 
   return {
     log,
-    startCore: () => start('core', (tools) => coreMain({ settings, findings: [], version: '0.0.0' }, tools)),
+    startCore: (engine) =>
+      start('core', (tools) =>
+        coreMain({ settings, findings: [], version: '0.0.0', ...(engine === undefined ? {} : { engine }) }, tools),
+      ),
     startExtension: (extension = 'default') =>
       start('extension', (tools) =>
         // `true` stands in for NGINX: real checks are the business of the extension's own tests.

@@ -129,6 +129,26 @@ describe('the observer', () => {
     },
   );
 
+  it('goes on with the parts that can be listed while another one fails for long', async () => {
+    start();
+    await settle();
+    stub.broken.add('networks');
+    stub.services = [service(), service({ id: 'svc2', name: 'second' })];
+    stub.emit({ kind: 'network', action: 'create', id: 'n', attributes: {} });
+    await settle();
+    expect(seen().services).toHaveLength(2);
+    expect(seen().networks).toHaveLength(1);
+  });
+
+  it.each(['config', 'secret'] as const)('does not list tasks for a %s event', async (kind) => {
+    start();
+    await settle();
+    stub.calls.length = 0;
+    stub.emit({ kind, action: 'create', id: 'x', attributes: {} });
+    await settle();
+    expect(stub.calls.filter((call) => call.startsWith('tasks'))).toEqual([]);
+  });
+
   it('keeps the last picture when a list fails', async () => {
     start();
     await settle();

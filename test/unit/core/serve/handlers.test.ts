@@ -5,7 +5,7 @@ import { createHandlers } from '../../../../src/core/serve/handlers.ts';
 import { type ConfigArtifact, createArtifact, manifestOf } from '../../../../src/model/artifact.ts';
 import { buildModels } from '../../../../src/model/build.ts';
 import type { ClusterModel } from '../../../../src/model/cluster.ts';
-import { findingKey } from '../../../../src/model/finding.ts';
+import { createFinding, findingKey } from '../../../../src/model/finding.ts';
 import { applyPatch } from '../../../../src/model/patch.ts';
 import { digestModel, sha256Hex } from '../../../../src/model/revision.ts';
 import { createLogger } from '../../../../src/runtime/logging.ts';
@@ -196,4 +196,56 @@ describe('taking artifacts', () => {
     expect(extension.refused.get()).toBeNull();
     expect(board.findings()).toEqual([]);
   });
+
+  it('goes by its own numbers, whatever sequence a caller writes', async () => {
+    const { submit, publish, extension, stream, first } = await connectedTo('a.local');
+    await submit(submission({ ...first.revision, sequence: 1_000_000 }, artifact('one')));
+    publish(modelFor('b.local'));
+    const second = await next(stream);
+    expect(await submit(submission(second.revision, artifact('two')))).toEqual({ kind: 'accepted' });
+    expect(extension.rendered.get()?.artifact.digest).toBe(artifact('two').digest);
+  });
+
+  it('does not let a late word about an older revision hide the newest', async () => {
+    const { handlers, submit, publish, extension, stream, first } = await connectedTo('a.local');
+    publish(modelFor('b.local'));
+    const second = await next(stream);
+    const refuse = (revision: RevisionRef, reason: string) =>
+      handlers.refuseRevision(EXTENSION, { revision, reason, findings: [] }, new AbortController().signal);
+    await refuse(second.revision, 'newest');
+    await submit(submission(first.revision, artifact('late')));
+    expect(extension.refused.get()?.reason).toBe('newest');
+    await submit(submission(second.revision, artifact('better')));
+    await refuse(first.revision, 'late');
+    expect(extension.refused.get()).toBeNull();
+  });
+
+  it('says of a refusal only while it is about the newest revision', async () => {
+    const { handlers, publish, stream, first } = await connectedTo('a.local');
+    const signal = new AbortController().signal;
+    await handlers.refuseRevision(EXTENSION, { revision: first.revision, reason: 'bad', findings: [] }, signal);
+    expect((await handlers.status(EXTENSION, signal)).clusters).toMatchObject([{ refusedReason: 'bad' }]);
+    publish(modelFor('b.local'));
+    await next(stream);
+    expect((await handlers.status(EXTENSION, signal)).clusters).toMatchObject([{ refusedReason: undefined }]);
+  });
+
+  it('keeps a bounded number of findings', async () => {
+    const { submit, board, first } = await connectedTo('a.local');
+    const findings = Array.from({ length: 5_000 }, (_, n) => createFinding('RENDER.OTHER', 'x', { value: String(n) }));
+    await submit({ ...submission(first.revision, artifact('one')), findings });
+    expect(board.findings()).toHaveLength(1_000);
+  });
+
+  it('has a status before the first Snapshot', async () => {
+    const { clusters } = await setUp().handlers.status(EXTENSION, new AbortController().signal);
+    expect(clusters).toMatchObject([{ published: undefined, rendered: undefined, extensionConnected: false }]);
+  });
 });
+
+async function connectedTo(name: string) {
+  const desk = setUp();
+  desk.publish(modelFor(name));
+  const stream = desk.watch();
+  return { ...desk, stream, first: await next(stream) };
+}
