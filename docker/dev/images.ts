@@ -31,7 +31,7 @@ export interface ImageTools {
 /** The name under which `target` with these inputs goes. */
 export type ImageNames = Readonly<Record<Target, string>>;
 
-export async function imageNames(tools: ImageTools): Promise<ImageNames> {
+export async function imageNames(tools: Pick<ImageTools, 'places' | 'env'>): Promise<ImageNames> {
   const bases = `${tools.env['NODE_BASE'] ?? ''}\n${tools.env['NGINX_BASE'] ?? ''}\n`;
   const [all, demo] = await Promise.all([
     digestOf(tools.places.root, await inputs(tools.places.root), bases),

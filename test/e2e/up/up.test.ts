@@ -1,19 +1,21 @@
 /** `npm run up` and `npm run down` as a user calls them: on a private engine, on a Swarm that is there, on an engine without a Swarm. */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { copyFile, link, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, cp, link, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../../../docker/dev/command.ts';
+import { findArchive, imageNames } from '../../../docker/dev/images.ts';
+import { findPlaces, type Places } from '../../../docker/dev/state.ts';
 import { type Swarm, startSwarm } from '../../support/bed.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 
-const RUN = fileURLToPath(new URL('../../../docker/dev/run', import.meta.url));
-const BED = fileURLToPath(new URL('../../../docker/bed/swarm.sh', import.meta.url));
+const CHECKOUT = fileURLToPath(new URL('../../..', import.meta.url));
+const BED = join(CHECKOUT, 'docker/bed/swarm.sh');
 
 interface Ended {
   readonly code: number | null;
@@ -21,30 +23,67 @@ interface Ended {
   readonly said: string;
 }
 
-/** A state folder of its own, so that the `up` of whoever runs the tests is not touched. */
+/**
+ * A checkout and a state folder of their own: the `up` of whoever runs the tests is not touched, and an edit made meanwhile changes
+ * no image under our feet.
+ */
 interface Home {
   readonly state: string;
   /** Runs docker/dev/run; interrupts it (Ctrl-C) once it has said `interruptAt`. */
   readonly call: (args: readonly string[], env?: Record<string, string>, interruptAt?: string) => Promise<Ended>;
+  readonly remove: () => Promise<void>;
 }
 
 async function makeHome(): Promise<Home> {
-  const state = await mkdtemp('/tmp/il-up-');
-  await mkdir(join(state, 'images'));
-  const archive = await imageArchive();
-  const copy = join(state, 'images', basename(archive));
-  await link(archive, copy).catch(() => copyFile(archive, copy));
-  const env = { ...process.env };
+  const folder = await mkdtemp('/tmp/il-up-');
+  const places = { ...findPlaces({ INTERLOCK_STATE: join(folder, 'state') }), root: join(folder, 'checkout') };
+  await copyWithImages(places);
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    INTERLOCK_CACHE: process.env['INTERLOCK_CACHE'] ?? join(CHECKOUT, '.interlock/cache'),
+    INTERLOCK_STATE: places.state,
+  };
   delete env['DOCKER_HOST'];
+  const script = join(places.root, 'docker/dev/run');
   return {
-    state,
-    call: (args, more = {}, interruptAt) => call(args, { ...env, INTERLOCK_STATE: state, ...more }, interruptAt),
+    state: places.state,
+    call: (args, more = {}, interruptAt) => call([script, ...args], { ...env, ...more }, interruptAt),
+    remove: () => rm(folder, { recursive: true, force: true }),
   };
 }
 
-async function call(args: readonly string[], env: NodeJS.ProcessEnv, interruptAt: string | undefined): Promise<Ended> {
+/** Copies what images are built from, and the archive of images built from that very copy: engines of the bed cannot build. */
+async function copyWithImages(places: Places): Promise<void> {
+  await mkdir(places.images, { recursive: true });
+  for (let tries = 0; tries < 4; tries += 1) {
+    const archive = await imageArchive();
+    for (const entry of [
+      'package.json',
+      'package-lock.json',
+      'tsconfig.json',
+      'proto',
+      'src',
+      'docker',
+      'compose.dev.yml',
+      '.dockerignore',
+    ]) {
+      await cp(join(CHECKOUT, entry), join(places.root, entry), { recursive: true });
+    }
+    await symlink(join(CHECKOUT, 'node_modules'), join(places.root, 'node_modules')).catch(() => undefined);
+    const copy = join(places.images, basename(archive));
+    await link(archive, copy).catch(() => copyFile(archive, copy));
+    if ((await findArchive(places, await imageNames({ places, env: process.env }))) !== undefined) return;
+  }
+  throw new Error('the sources change faster than images can be built');
+}
+
+async function call(
+  command: readonly string[],
+  env: NodeJS.ProcessEnv,
+  interruptAt: string | undefined,
+): Promise<Ended> {
   // A process group of its own: a terminal's Ctrl-C reaches all of it.
-  const child = spawn('bash', [RUN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn('bash', [...command], { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const said: string[] = [];
   const hear = (chunk: Buffer) => {
     said.push(String(chunk));
@@ -138,7 +177,7 @@ describe('a private engine', () => {
   });
   afterAll(async () => {
     await home.call(['down']);
-    await rm(home.state, { recursive: true, force: true });
+    await home.remove();
   });
 
   it('does not start when the port is taken, and says which', async () => {
@@ -233,7 +272,7 @@ describe('an engine that is there', () => {
   afterAll(async () => {
     await home.call(['down']);
     await swarm.down();
-    await rm(home.state, { recursive: true, force: true });
+    await home.remove();
   });
 
   it('is used when it is a Swarm manager; its own things are left alone', async () => {
