@@ -8,19 +8,26 @@ export default defineConfig({
   root,
   test: {
     projects: [
-      project('unit', { testTimeout: 10_000 }),
-      project('property', { testTimeout: 60_000 }),
-      project('golden', { testTimeout: 60_000 }),
-      project('contract', { testTimeout: 60_000, hookTimeout: 180_000, fileParallelism: false }),
-      project('integration', { testTimeout: 60_000, hookTimeout: 60_000 }),
-      project('e2e', { testTimeout: 300_000, hookTimeout: 600_000, fileParallelism: false }),
+      // In groups, cheap ones first. Those on real engines mostly wait, so their files run side by side on few cores.
+      project('unit', { testTimeout: 10_000 }, 0),
+      project('property', { testTimeout: 60_000 }, 1),
+      project('golden', { testTimeout: 60_000 }, 1),
+      project('contract', { testTimeout: 60_000, hookTimeout: 180_000 }, 2),
+      project('integration', { testTimeout: 60_000, hookTimeout: 60_000 }, 2),
+      project('e2e', { testTimeout: 300_000, hookTimeout: 600_000, maxWorkers: 3 }, 3),
     ],
   },
 });
 
-function project(kind: string, options: Record<string, unknown>) {
+function project(kind: string, options: Record<string, unknown>, groupOrder: number) {
   return {
     root,
-    test: { name: kind, include: [`test/${kind}/**/*.test.ts`], environment: 'node' as const, ...options },
+    test: {
+      name: kind,
+      include: [`test/${kind}/**/*.test.ts`],
+      environment: 'node' as const,
+      sequence: { groupOrder },
+      ...options,
+    },
   };
 }
