@@ -8,7 +8,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createEventStreams, type EventStreams } from './event-streams.ts';
-import { createFakeSwarm, type FakeSwarm } from './fake-swarm.ts';
+import { createFakeSwarm, type FakeSwarm, type NewNode } from './fake-swarm.ts';
 import { type CallPattern, createFaults, type Fault, type FaultAction, type FaultRule, matches } from './faults.ts';
 import { Refusal } from './raw.ts';
 import { type Answer, type Call, createRoutes, type Routes } from './routes.ts';
@@ -21,7 +21,7 @@ export interface FakeEngineOptions {
   readonly minApiVersion?: string;
   readonly engineVersion?: string;
   /** Nodes at the start; default one manager `m1`. */
-  readonly nodes?: readonly { readonly hostname: string; readonly role: 'manager' | 'worker' }[];
+  readonly nodes?: readonly NewNode[];
   /** One step of a task's life in ms; default 2. */
   readonly stepMs?: number;
   /** From the order to stop until a task's end in ms; default 20 (a real overlay: 3,000). */

@@ -29,13 +29,25 @@ export interface RunningAgent extends AsyncDisposable {
 }
 
 /** `http` is what stands in the http context; `PORT` in it is replaced by a free port. */
-export async function startAgent(http: string): Promise<RunningAgent> {
+export function startAgent(http: string): Promise<RunningAgent> {
+  return startAgentOn((home, text) => mainFile(home, text), http);
+}
+
+/** A file as the extension renders it, moved to a free port and to paths of its own; `listen 80` becomes the port. */
+export function startAgentOnRendered(file: string): Promise<RunningAgent> {
+  return startAgentOn(
+    (home, text) => text.replaceAll('/run/', `${home}/`).replaceAll('/var/cache/nginx', home),
+    file.replace(/(listen (?:\[::\]:)?)80\b/g, '$1PORT').replace(/(listen (?:\[::\]:)?)443\b/g, '$1PORT'),
+  );
+}
+
+async function startAgentOn(fileOf: (home: string, text: string) => string, text: string): Promise<RunningAgent> {
   const home = await mkdtemp(join(tmpdir(), 'interlock-agent-'));
   await chmod(home, 0o755);
   const port = await freePort();
-  const rewrite = (text: string) =>
-    writeFile(join(home, 'nginx.conf'), mainFile(home, text.replaceAll('PORT', String(port))));
-  await rewrite(http);
+  const rewrite = (next: string) =>
+    writeFile(join(home, 'nginx.conf'), fileOf(home, next.replaceAll('PORT', String(port))));
+  await rewrite(text);
   const options = {
     configPath: join(home, 'nginx.conf'),
     nginxBinary: await realNginx(home),
