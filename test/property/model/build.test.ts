@@ -109,7 +109,11 @@ function shuffled({ parts, intents: wanted }: World): fc.Arbitrary<World> {
 describe('buildModels', () => {
   it('does not care for the order of anything', () => {
     const pairs = worlds.chain((world) => fc.tuple(fc.constant(world), shuffled(world)));
-    fc.assert(fc.property(pairs, ([world, mixed]) => expect(build(mixed)).toEqual(build(world))));
+    fc.assert(
+      fc.property(pairs, ([world, mixed]) => {
+        expect(build(mixed)).toEqual(build(world));
+      }),
+    );
   });
 
   it('names only pools that are there, uses every pool, and sorts without repeats', () => {
