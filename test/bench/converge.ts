@@ -83,14 +83,14 @@ async function prepare(interlock: Interlock): Promise<void> {
     replicas: 1,
     lb: { hosts: 'subject.local', port: '8080' },
   });
-  for (let i = 0; i < SERVICES - 2; i += 1) {
-    await interlock.createApp({ name: `app-${i}`, networks: ['app'], lb: { hosts: `app-${i}.local`, port: '8080' } });
+  const others = [
+    ...Array.from({ length: SERVICES - 2 }, (_, i) => `app-${i}`),
+    ...Array.from({ length: SAMPLES }, (_, sample) => goneName(sample)),
+  ];
+  for (const name of others) {
+    await interlock.createApp({ name, networks: ['app'], lb: { hosts: `${name}.local`, port: '8080' } });
   }
-  for (const host of [
-    'steady.local',
-    'subject.local',
-    ...Array.from({ length: SERVICES - 2 }, (_, i) => `app-${i}.local`),
-  ]) {
+  for (const host of ['steady.local', 'subject.local', ...others.map((name) => `${name}.local`)]) {
     await interlock.untilAll(host, ({ status }) => status === 200, { proxies: PROXIES, timeoutMs: 180_000 });
   }
   await atRest(interlock);
@@ -140,7 +140,7 @@ async function label(interlock: Interlock, sample: number): Promise<number> {
 }
 
 async function scaleUp(interlock: Interlock, sample: number): Promise<number> {
-  const replicas = (sample % 4) + 2;
+  const replicas = (sample % 5) + 2;
   if (replicas === 2) {
     await scale(interlock, 1);
     await eventually(async () => (await runningTasks(interlock, 'subject')) === 1, { timeoutMs: 60_000 });
@@ -160,12 +160,14 @@ async function scaleUp(interlock: Interlock, sample: number): Promise<number> {
 }
 
 async function removal(interlock: Interlock, sample: number): Promise<number> {
-  const host = `gone-${sample}.local`;
-  await interlock.createApp({ name: `gone-${sample}`, networks: ['app'], lb: { hosts: host, port: '8080' } });
-  await interlock.untilAll(host, ({ status }) => status === 200, { proxies: PROXIES });
-  await atRest(interlock);
-  await interlock.removeService(`gone-${sample}`);
-  return sinceNow(() => interlock.untilAll(host, ({ status }) => status === 503, { proxies: PROXIES }));
+  await interlock.removeService(goneName(sample));
+  return sinceNow(() =>
+    interlock.untilAll(`${goneName(sample)}.local`, ({ status }) => status === 503, { proxies: PROXIES }),
+  );
+}
+
+function goneName(sample: number): string {
+  return `gone-${sample}`;
 }
 
 async function sinceNow(until: () => Promise<unknown>): Promise<number> {
