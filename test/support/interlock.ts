@@ -290,6 +290,8 @@ function appSpec(options: AppOptions): Record<string, unknown> {
         Env: [`DEMO_NAME=${options.name}`, ...(options.env ?? [])],
         Init: true,
         StopGracePeriod: 2_000_000_000,
+        // Quick to start, and seldom afterwards: a probe starts a process, and dozens of applications share these cores.
+        Healthcheck: { StartPeriod: 30_000_000_000, StartInterval: 250_000_000, Interval: 60_000_000_000 },
       },
       Networks: options.networks.map((Target) => ({ Target })),
       RestartPolicy: { Condition: 'any', Delay: 100_000_000 },
