@@ -1,5 +1,6 @@
 /** docker/dev/config.toml with the images, ports and nodes of one `up` in it. Text to text. */
 import type { ImageNames } from './images.ts';
+import { StepFailure } from './report.ts';
 
 export interface ConfigWishes {
   readonly images: Pick<ImageNames, 'extension' | 'proxy'>;
@@ -25,6 +26,11 @@ export function fillConfig(text: string, { images, port, tlsPort, constraint }: 
 
 function setKey(text: string, key: string, value: string): string {
   const line = new RegExp(`^${key} = .*$`, 'gm');
-  if (text.match(line)?.length !== 1) throw new Error(`docker/dev/config.toml needs exactly one line "${key} = ..."`);
+  if (text.match(line)?.length !== 1) {
+    throw new StepFailure(
+      `docker/dev/config.toml needs exactly one line "${key} = ..."`,
+      `Write the line again, in this form; npm run up puts its own ${key} there. git diff docker/dev/config.toml shows your edits.`,
+    );
+  }
   return text.replace(line, () => `${key} = ${value}`);
 }

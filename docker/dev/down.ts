@@ -29,7 +29,9 @@ export async function down(tools: EngineTools): Promise<void> {
   await rm(join(places.state, 'log'), { recursive: true, force: true });
   await ledger.clear();
   report.say('all of it is removed');
-  report.detail(`kept in ${places.state}: downloads and built layers, so that the next npm run up is quick`);
+  report.detail(
+    `kept in ${places.state}: downloads and built layers, so that the next npm run up is quick; delete the folder if you want the space`,
+  );
 }
 
 async function downPrivate(tools: EngineTools, name: string): Promise<void> {

@@ -67,6 +67,7 @@ export async function up(tools: EngineTools, options: UpOptions): Promise<void> 
       {
         docker: engine.docker,
         stacks: [STACK, DEMO_STACK],
+        core: `${STACK}_core`,
         urls: candidateUrls(record, engine),
         images: {
           [`${STACK}_core`]: names.core,
@@ -270,23 +271,27 @@ function nextSteps(url: string, record: UpRecord, docker: Docker): string {
     byDefault || process.env['DOCKER_HOST'] === docker.host
       ? ''
       : `  export DOCKER_HOST=${docker.host}   # the ${record.engine.kind} engine\n\n`;
+  const line = (command: string, words: string) => `${`  ${command}`.padEnd(49)} ${words}`;
   return `
 Try next:
 
   curl -H 'Host: ${DEMO_HOST}' ${url}
-                                                  again and again: two replicas take turns
+${line('', 'again and again: two replicas take turns')}
 
-${setHost}  docker service scale ${DEMO_STACK}_app=5
-  docker service ls
-  docker service logs -f ${STACK}_core             what core sees and does
-  docker service logs -f interlock-proxy          NGINX's access log
+${setHost}  docker service ls
+${line(`docker service logs -f ${STACK}_core`, 'what core sees and does, and what is wrong with a label')}
+${line('docker service logs -f interlock-proxy', "NGINX's access log")}
+
+${line(`docker service scale ${DEMO_STACK}_app=5`, 'each change replaces the one proxy here: that takes about')}
+${line('', '10 s, and for some of them nobody answers')}
 
   docker service create --name hello --network demo --no-resolve-image --endpoint-mode dnsrr \\
     --env DEMO_NAME=hello --label com.docker.lb.hosts=hello.local --label com.docker.lb.port=8080 \\
     --label com.docker.lb.network=demo interlock/demo:dev
-  curl -H 'Host: hello.local' ${url}
+  curl -sSf --retry 30 --retry-delay 1 --retry-all-errors -H 'Host: hello.local' ${url}
   docker service rm hello
 
-  npm run down                                    removes all that npm run up made
+${line('npm run up', 'again, after an edit of docker/dev/config.toml')}
+${line('npm run down', 'removes all that npm run up made')}
 `;
 }

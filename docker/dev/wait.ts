@@ -17,11 +17,16 @@ export interface Expectation {
   readonly urls: readonly string[];
   /** Of services that have to run this image, by service name. */
   readonly images: Readonly<Record<string, string>>;
+  /** The service that reads config.toml. It ends at once when it cannot use the file. */
+  readonly core: string;
 }
 
-/** The URL that answered. Throws StepFailure after two minutes, with what the services say. */
+const FAILURES = 3;
+
+/** The URL that answered. Throws StepFailure after two minutes, or when core fails again and again, with what the services say. */
 export async function waitForDemo(expected: Expectation, report: Report, signal: AbortSignal): Promise<string> {
   const until = Date.now() + LIMIT_MS;
+  const failedBefore = new Set(await failedTasks(expected));
   const seen = { line: '', answer: 'nobody has answered' };
   while (Date.now() < until) {
     const services = await listServices(expected);
@@ -29,7 +34,14 @@ export async function waitForDemo(expected: Expectation, report: Report, signal:
     const ready = isReady(services, expected.images);
     if (line !== seen.line && !ready) report.detail(`waiting: ${line}`);
     seen.line = line;
-    if (ready) {
+    if (!ready && (await failedTasks(expected)).filter((id) => !failedBefore.has(id)).length >= FAILURES) {
+      throw new StepFailure(
+        `${expected.core} ends as soon as it has started\n${await symptoms(expected)}`,
+        'Read its last words above. If they are about config.toml, correct docker/dev/config.toml and run npm run up again.',
+      );
+    }
+    // An answer before the end of a roll is one of the old proxies, by the old config.toml.
+    if (ready && !(await isRolling(expected))) {
       for (const url of expected.urls) {
         seen.answer = await ask(url, signal);
         if (seen.answer === '200') return url;
@@ -39,7 +51,7 @@ export async function waitForDemo(expected: Expectation, report: Report, signal:
   }
   const where = expected.urls.join(' or ');
   throw new StepFailure(
-    `no answer for ${DEMO_HOST} from ${where} in ${LIMIT_MS / 1000} s (last: ${seen.answer})\n${await symptoms(expected)}`,
+    `no answer for ${DEMO_HOST} from ${where} in ${LIMIT_MS / 1000} s (last: ${seen.answer})\nservices: ${seen.line}\n${await symptoms(expected)}`,
     'Read what the services say above; with npm run up it can be tried again, npm run down removes everything.',
   );
 }
@@ -73,6 +85,23 @@ function isReady(services: readonly ServiceLine[], images: Readonly<Record<strin
   });
 }
 
+/** Whether Swarm is still replacing tasks of one of them. */
+async function isRolling({ docker, images }: Expectation): Promise<boolean> {
+  const format = '{{with .UpdateStatus}}{{.State}}{{end}}';
+  const result = await docker.attempt(['service', 'inspect', '--format', format, ...Object.keys(images)]);
+  return /^(?:updating|rollback_started)$/m.test(result.stdout);
+}
+
+/** Ids of core's tasks that ended in failure, as far as Swarm remembers them. */
+async function failedTasks({ docker, core }: Expectation): Promise<readonly string[]> {
+  const format = '{{.ID}}\t{{.CurrentState}}';
+  const result = await docker.attempt(['service', 'ps', '--no-trunc', '--format', format, core]);
+  return result.stdout.split('\n').flatMap((line) => {
+    const [id = '', state = ''] = line.split('\t');
+    return state.startsWith('Failed') ? [id] : [];
+  });
+}
+
 /** '200' when the demo itself answered, else what happened instead. */
 function ask(url: string, signal: AbortSignal): Promise<string> {
   return new Promise((resolve) => {
@@ -91,15 +120,16 @@ function ask(url: string, signal: AbortSignal): Promise<string> {
 }
 
 /** What is wrong, in the engine's and core's own words. */
-async function symptoms({ docker, stacks }: Expectation): Promise<string> {
+async function symptoms(expected: Expectation): Promise<string> {
+  const { docker, stacks, core } = expected;
   const services = (await Promise.all(stacks.map((stack) => servicesOf(docker, stack)))).flat();
   if (services.length === 0) return 'no service is there';
   const format = '{{.Name}}  {{.DesiredState}}  {{.CurrentState}}  {{.Error}}';
   const tasks = await docker.attempt(['service', 'ps', '--no-trunc', '--format', format, ...services]);
-  const core = services.find((name) => name.endsWith('_core'));
-  const log = core === undefined ? undefined : await docker.attempt(['service', 'logs', '--raw', '--tail', '15', core]);
-  return [
-    lastLines(tasks.stdout, 20),
-    ...(log === undefined ? [] : [`the last words of ${core}:`, lastLines(`${log.stdout}${log.stderr}`, 15)]),
-  ].join('\n');
+  // The words of several tasks in one log are not in the order in which they were said.
+  const [failed] = await failedTasks(expected);
+  const log = await docker.attempt(['service', 'logs', '--raw', '--tail', '15', failed ?? core]);
+  return [lastLines(tasks.stdout, 20), `the last words of ${core}:`, lastLines(`${log.stdout}${log.stderr}`, 15)].join(
+    '\n',
+  );
 }

@@ -13,7 +13,7 @@ export const HELP = `interlock: layer-7 ingress for Docker Swarm
 
 Usage
   interlock core [-c FILE] [-D]     the daemon on a manager: watches Swarm, serves models, rolls proxies
-  interlock run -c FILE             the same, by the original's word
+  interlock run [-c FILE]           the same, as stack files of the original Interlock say it
   interlock extension nginx [-D]    the daemon that renders NGINX configuration
   interlock agent [-D] [-- ARGS]    the daemon in the proxy: runs NGINX; ARGS go to NGINX
   interlock version

@@ -235,5 +235,8 @@ function adviseHost(text: string): string {
   if (text.includes('/')) {
     return 'Write the host name alone; a path belongs into com.docker.lb.context_root.';
   }
+  if (/\s/.test(text)) {
+    return 'A host name has no spaces. Write a comma between two of them.';
+  }
   return 'Write a host name such as "app.example.com" or "*.example.com".';
 }

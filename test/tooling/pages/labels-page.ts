@@ -30,7 +30,15 @@ networks:
 \`\`\`
 
 Values are trimmed; an empty value counts as no label. A value that cannot be used becomes a [finding](codes.md) that names the service, the label,
-the value and what to write instead. It never harms another service. The last column says what the service itself loses.
+the value and what to write instead. It never harms another service. The last column says what the service itself loses. Findings are lines of
+core's log; in a stack called \`interlock\`:
+
+\`\`\`sh
+docker service logs --raw interlock_core 2>&1 | grep '"finding"'
+\`\`\`
+
+A finding is logged once when it comes up, once more as \`finding settled\` when its cause is gone, and anew after a restart of core.
+Services that have the same host name share its requests, whether that is meant or not.
 
 ${tableOf(inEffect)}
 ${NOT_IN_EFFECT.length === 0 ? '' : waitingSection()}
