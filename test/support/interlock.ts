@@ -1,11 +1,12 @@
 /**
- * Interlock deployed on a bed's Swarm by `docker stack deploy`, and what tests and benches do with it: make labelled services, ask the
- * proxies, look at what core made. In: a Swarm and a config.toml. Out: addresses, answers, Engine objects.
+ * Interlock deployed on a bed's Swarm by `docker stack deploy` of docker/stack.yml, and what tests and benches do with it: make labelled
+ * services, ask the proxies, look at what core made. In: a Swarm and a config.toml. Out: addresses, answers, Engine objects.
  */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import Docker from 'dockerode';
 import { Agent, request } from 'undici';
@@ -43,35 +44,15 @@ ClientMaxBodySize = "32m"
 `;
 }
 
-function stackFile(configPath: string, digest: string): string {
-  return `version: "3.8"
+/** The production stack, as it stands in the repository. */
+const STACK_FILE = fileURLToPath(new URL('../../docker/stack.yml', import.meta.url));
+
+/** Laid over it: debug logs, which tests read. */
+const DEBUG_FILE = `version: "3.8"
 services:
   core:
-    image: interlock/core:dev
     command: ["core", "-c", "/config.toml", "-D"]
-    init: true
-    read_only: true
-    cap_drop: [ALL]
-    volumes:
-      - /var/run/docker.sock:/var/run/docker.sock
-    networks: [control]
-    configs:
-      - source: config
-        target: /config.toml
-    deploy:
-      placement:
-        constraints: ["node.role==manager"]
-      restart_policy:
-        delay: 1s
-networks:
-  control:
-    driver: overlay
-configs:
-  config:
-    name: interlock-test.${digest.slice(0, 12)}
-    file: ${configPath}
 `;
-}
 
 export interface AppOptions {
   readonly name: string;
@@ -103,6 +84,8 @@ export interface Interlock {
   /** Reads the spec, lets `change` edit a copy, writes it back; out-of-sequence answers are tried again. */
   updateService(idOrName: string, change: (spec: ServiceSpec) => void): Promise<void>;
   removeService(idOrName: string): Promise<void>;
+  /** The container of one running task, as the engine that runs it prints it. */
+  inspectContainer(service: string): Promise<Docker.ContainerInspectInfo>;
   /** Kills the container of one running task where it runs, and returns the task's id once another one runs in its place. */
   killTask(service: string): Promise<string>;
   inspectService(idOrName: string): Promise<ServiceJson>;
@@ -155,15 +138,22 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
   const docker = new Docker({ socketPath: socket });
   const agent = new Agent({ connect: { timeout: 2_000 }, headersTimeout: 10_000, bodyTimeout: 10_000, pipelining: 0 });
 
+  const env = {
+    ...process.env,
+    INTERLOCK_CORE_IMAGE: 'interlock/core:dev',
+    INTERLOCK_CONFIG_DIGEST: sha256Hex(config).slice(0, 12),
+  };
   async function cli(...args: readonly string[]): Promise<string> {
-    const { stdout } = await run('docker', ['-H', `unix://${socket}`, ...args], { maxBuffer: 64 * 1024 * 1024 });
+    const { stdout } = await run('docker', ['-H', `unix://${socket}`, ...args], { env, maxBuffer: 64 * 1024 * 1024 });
     return stdout;
   }
 
-  const configPath = join(folder, 'config.toml');
-  await writeFile(configPath, config);
-  await writeFile(join(folder, 'stack.yml'), stackFile(configPath, sha256Hex(config)));
-  await cli('stack', 'deploy', '-c', join(folder, 'stack.yml'), STACK);
+  // stack.yml names the config.toml beside it.
+  await copyFile(STACK_FILE, join(folder, 'stack.yml'));
+  await writeFile(join(folder, 'config.toml'), config);
+  await writeFile(join(folder, 'debug.yml'), DEBUG_FILE);
+  const files = ['stack.yml', 'debug.yml'].flatMap((name) => ['-c', join(folder, name)]);
+  await cli('stack', 'deploy', '--resolve-image', 'never', ...files, STACK);
 
   async function tasksOf(service: string): Promise<readonly TaskJson[]> {
     // Shape: Engine API `GET /tasks`.
@@ -179,6 +169,18 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
   async function nodeIndex(nodeId: string): Promise<number> {
     const node = (await docker.getNode(nodeId).inspect()) as { Description: { Hostname: string } };
     return Number(node.Description.Hostname.replace(/^\D+/, ''));
+  }
+
+  async function containerOf(
+    service: string,
+  ): Promise<{ readonly taskId: string; readonly container: Docker.Container }> {
+    const [task] = await runningTasks(service);
+    const id = task?.Status.ContainerStatus?.ContainerID;
+    if (task?.NodeID === undefined || id === undefined) {
+      throw new Error(`no task of ${service} runs`);
+    }
+    const socketPath = swarm.nodes[(await nodeIndex(task.NodeID)) - 1]?.dockerSocket ?? '';
+    return { taskId: task.ID, container: new Docker({ socketPath }).getContainer(id) };
   }
 
   async function inspectService(idOrName: string): Promise<ServiceJson> {
@@ -229,18 +231,16 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
     async removeService(idOrName) {
       await docker.getService(idOrName).remove();
     },
+    async inspectContainer(service) {
+      return await (await containerOf(service)).container.inspect();
+    },
     async killTask(service) {
-      const [victim] = await runningTasks(service);
-      const container = victim?.Status.ContainerStatus?.ContainerID;
-      if (victim?.NodeID === undefined || container === undefined) {
-        throw new Error(`no task of ${service} runs`);
-      }
-      const socket = swarm.nodes[(await nodeIndex(victim.NodeID)) - 1]?.dockerSocket ?? '';
-      await new Docker({ socketPath: socket }).getContainer(container).kill();
-      await eventually(async () => (await runningTasks(service)).some(({ ID }) => ID !== victim.ID), {
+      const { taskId, container } = await containerOf(service);
+      await container.kill();
+      await eventually(async () => (await runningTasks(service)).some(({ ID }) => ID !== taskId), {
         timeoutMs: 60_000,
       });
-      return victim.ID;
+      return taskId;
     },
     async untilAll(host, like, { proxies: atLeast = 1, timeoutMs = 60_000 } = {}) {
       await eventually(

@@ -1,24 +1,28 @@
 /** The main job on a real Swarm of three nodes: real engines, real NGINX, two proxies in host mode, classic delivery. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Swarm, startSwarm } from '../../support/bed.ts';
+import { startSwarm } from '../../support/bed.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
 
 const PROXIES = 2;
-let swarm: Swarm | undefined;
 let interlock: Interlock;
+const cleanUps: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
   const archive = await imageArchive();
-  swarm = await startSwarm({ name: 'main-job', nodes: 3, fastHeartbeat: true });
+  const swarm = await startSwarm({ name: 'main-job', nodes: 3, fastHeartbeat: true });
+  cleanUps.unshift(() => swarm.down());
   await swarm.loadImages([archive]);
   interlock = await deployInterlock(swarm, defaultConfig({ replicas: PROXIES }));
+  cleanUps.unshift(() => interlock.down());
   await interlock.createNetwork('app');
 });
 
 afterAll(async () => {
-  await swarm?.down();
+  for (const cleanUp of cleanUps) {
+    await cleanUp();
+  }
 });
 
 const answeredBy = (name: string) => (answer: { status: number; body: string }) =>
@@ -68,6 +72,16 @@ describe('the main job', () => {
     await interlock.createApp({ name: 'demo', networks: ['app'], lb: { hosts: 'demo.local', port: '8080' } });
     await interlock.untilAll('demo.local', answeredBy('demo'), { proxies: PROXIES, timeoutMs: 120_000 });
   });
+
+  it.each(['interlock-extension', 'interlock-proxy'])(
+    'gives the containers of %s nothing they do not need',
+    async (service) => {
+      const { Config, HostConfig, Mounts } = await interlock.inspectContainer(service);
+      expect(Config.User).toMatch(/^101(:101)?$/);
+      expect(HostConfig).toMatchObject({ CapDrop: ['ALL'], ReadonlyRootfs: true, Init: true, Privileged: false });
+      expect(JSON.stringify(Mounts)).not.toContain('docker.sock');
+    },
+  );
 
   it('answers unknown hosts with 503', async () => {
     for (const base of await interlock.proxies()) {
