@@ -9,11 +9,16 @@
  *   GET  /bytes?n=N        N bytes
  *   POST /echo             the body as it came; PUT likewise
  *   POST /unhealthy        /healthz answers 503 from now on
+ *   GET  /cookie?name=N    the same text as /, and a cookie N with the host name
+ *   WebSocket, any path    every message comes back
  *
  * Settings: PORT (default 8080), DEMO_NAME (a word for the text), DRAIN_MS (how long after SIGTERM connections are still
- * accepted, default 0). What is in flight is finished.
+ * accepted, default 0), TLS_PORT with TLS_CERT and TLS_KEY (files in PEM: the same over TLS). What is in flight is finished.
  */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import os from 'node:os';
 
 const port = Number(process.env.PORT ?? 8080);
@@ -91,21 +96,74 @@ function answer(request, response) {
   else if (path === '/unhealthy' && request.method === 'POST') {
     state.healthy = false;
     text(response, 200, 'unhealthy from now on\n');
+  } else if (path === '/cookie') {
+    response.setHeader('set-cookie', `${url.searchParams.get('name') ?? 'session'}=${os.hostname()}; Path=/`);
+    text(response, 200, whoami(request));
   } else if (request.method === 'POST' || request.method === 'PUT') echo(request, response);
   else text(response, 200, whoami(request));
 }
 
+/** RFC 6455: the handshake, then every data frame comes back unmasked. Frames of 64 KiB and more end the connection. */
+function upgrade(request, socket) {
+  const guid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+  const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}${guid}`).digest('base64');
+  socket.write(
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+      `Sec-WebSocket-Accept: ${accept}\r\nX-Demo-Host: ${os.hostname()}\r\n\r\n`,
+  );
+  let unread = Buffer.alloc(0);
+  socket.on('error', () => socket.destroy());
+  socket.on('data', (chunk) => {
+    unread = Buffer.concat([unread, chunk]);
+    for (let frame = takeFrame(unread); frame !== undefined; frame = takeFrame(unread)) {
+      unread = unread.subarray(frame.end);
+      socket.write(frame.reply);
+      if (frame.last) socket.end();
+    }
+  });
+}
+
+/** The answer to the first whole frame, and where that frame ends; undefined until it is whole. */
+function takeFrame(bytes) {
+  if (bytes.length < 6) return undefined;
+  const opcode = bytes[0] & 0x0f;
+  const short = bytes[1] & 0x7f;
+  if (short === 127) return { end: bytes.length, reply: Buffer.from([0x88, 0]), last: true };
+  const head = short === 126 ? 8 : 6;
+  const length = short === 126 ? bytes.readUInt16BE(2) : short;
+  if (bytes.length < head + length) return undefined;
+  const mask = bytes.subarray(head - 4, head);
+  const data = Buffer.from(bytes.subarray(head, head + length)).map((byte, i) => byte ^ mask[i % 4]);
+  const size = short === 126 ? Buffer.from([126, length >> 8, length & 0xff]) : Buffer.from([length]);
+  // A ping (9) is answered by a pong (10), everything else by itself.
+  const first = Buffer.from([(bytes[0] & 0xf0) | (opcode === 9 ? 10 : opcode)]);
+  return { end: head + length, reply: Buffer.concat([first, size, data]), last: opcode === 8 };
+}
+
 // Longer than any proxy keeps an idle connection: the side that reuses connections must be the one that closes them.
-const server = http.createServer({ keepAliveTimeout: 75_000, requestTimeout: 0 }, answer);
-server.listen(port, () => console.log(`${name} listens on ${port}`));
+const OPTIONS = { keepAliveTimeout: 75_000, requestTimeout: 0 };
+const servers = [http.createServer(OPTIONS, answer).listen(port, () => console.log(`${name} listens on ${port}`))];
+if (process.env.TLS_PORT !== undefined) {
+  const tls = { cert: readFileSync(process.env.TLS_CERT), key: readFileSync(process.env.TLS_KEY) };
+  servers.push(https.createServer({ ...OPTIONS, ...tls }, answer).listen(Number(process.env.TLS_PORT)));
+}
+for (const server of servers) server.on('upgrade', upgrade);
 
 function stop() {
   state.healthy = false;
   // From here on each answer also ends its connection.
-  server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'));
+  for (const server of servers) {
+    server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'));
+  }
   setTimeout(() => {
-    server.close(() => process.exit(0));
-    server.closeIdleConnections();
+    let open = servers.length;
+    for (const server of servers) {
+      server.close(() => {
+        open -= 1;
+        if (open === 0) process.exit(0);
+      });
+      server.closeIdleConnections();
+    }
   }, drainMs);
 }
 process.once('SIGTERM', stop);
