@@ -3,7 +3,10 @@
  *
  *   revise  -> model      the newest revision of the cluster's model
  *   serve   -> rendered   what the extension made of it
- *   publish -> published  what Swarm was brought onto
+ *   publish -> published  what the proxies were told to serve
+ *   publish -> delivery   how they are told, and what is still pending
+ *   serve   -> agents     the agents that are connected, and what they say
+ *   access  -> tokens     the role tokens that both services carry
  */
 import type { ConfigArtifact } from '../model/artifact.ts';
 import type { Requirements } from '../model/cluster.ts';
@@ -23,10 +26,53 @@ export interface Refused {
   readonly reason: string;
 }
 
-/** The last artifact that all proxies were told to serve. */
+/** The last artifact that all proxies were told to serve: by directive in hitless mode, by the service's spec in classic mode. */
 export interface Published {
   readonly artifactDigest: string;
+  /** The Docker Config that the proxy service's spec mounts; in hitless mode it may be older than the artifact. */
   readonly configName: string;
+}
+
+/** The id of a Docker object that a spec refers to, with its name: Swarm asks for both. */
+export interface Reference {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** One proxy task's agent while its session is open. */
+export interface AgentSession {
+  readonly taskId: string;
+  readonly nodeId: string;
+  /** What its NGINX serves, by its last report; `undefined` before the first one. */
+  readonly artifactDigest: string | undefined;
+  /** The last artifact that it would not serve, unless it has applied another one since. */
+  readonly refused?: { readonly artifactDigest: string; readonly reason: string } | undefined;
+  readonly connectedAtMs: number;
+}
+
+/** A new object at each change, in no particular order, at most one session per task. */
+export interface AgentsState {
+  readonly sessions: readonly AgentSession[];
+}
+
+/** The Docker secrets that carry each role's token. */
+export interface TokenReferences {
+  readonly extension: Reference;
+  readonly proxy: Reference;
+}
+
+/** How publish gets a configuration to the proxies right now. */
+export interface DeliveryState {
+  /** `hitless`: by directive to the agents, the service rolls for other reasons only. `classic`: by rolling the service. */
+  readonly mode: 'hitless' | 'classic';
+  /** Asked for hitless, served in classic mode: why. */
+  readonly fallback: string | undefined;
+  /** Names of what the proxies need and do not have until the next roll is done. */
+  readonly pending: { readonly networks: readonly string[]; readonly secrets: readonly string[] };
+  /** Swarm is updating or rolling back the proxy service. */
+  readonly rolling: boolean;
+  /** The newest Docker Config that was stored. */
+  readonly storedConfigName: string | undefined;
 }
 
 export interface ExtensionBoard {
@@ -35,6 +81,11 @@ export interface ExtensionBoard {
   readonly rendered: Cell<Rendered>;
   readonly refused: Cell<Refused | null>;
   readonly published: Cell<Published>;
+  readonly delivery: Cell<DeliveryState>;
+  /** Empty until serve takes sessions at all: until then everything is delivered in classic mode. */
+  readonly agents: Cell<AgentsState>;
+  /** Publish writes no service before this is set. `null`: this core makes no tokens, services go without. */
+  readonly tokens: Cell<TokenReferences | null>;
 }
 
 /** Where a finding comes from: a new set from one source replaces that source's old one. */
@@ -86,5 +137,8 @@ function createExtensionBoard(settings: ExtensionSettings): ExtensionBoard {
     rendered: createCell(),
     refused: createCell<Refused | null>(null),
     published: createCell(),
+    delivery: createCell(),
+    agents: createCell(),
+    tokens: createCell(),
   };
 }

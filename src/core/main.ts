@@ -56,6 +56,9 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
 
   const board = createBoard(settings.extensions, findingKey, findingLog(logger));
   board.setFindings('settings', options.findings);
+  for (const { tokens } of board.extensions.values()) {
+    tokens.set(null); // nobody makes role tokens yet
+  }
   const feed = createPollFeed(engine, clock, { pollMs: settings.pollIntervalMs, convergingMs: CONVERGING_MS });
   const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS });
   const taskFeed = { kind: feed.kind, reason: 'the only feed of this version' } as const;

@@ -3,6 +3,7 @@ import type { ConfigArtifact } from '../../model/artifact.ts';
 import type { Requirements } from '../../model/cluster.ts';
 import { canonicalJson } from '../../model/revision.ts';
 import type { ExtensionSettings } from '../../settings/core-settings.ts';
+import type { Reference } from '../board.ts';
 import type { Json } from './merge.ts';
 import { LABELS, TYPES } from './names.ts';
 
@@ -21,12 +22,6 @@ export interface Home {
 export interface Delivery {
   readonly artifact: ConfigArtifact;
   readonly requirements: Requirements;
-}
-
-/** The id of a Docker object that a spec refers to, with its name: Swarm asks for both. */
-export interface Reference {
-  readonly id: string;
-  readonly name: string;
 }
 
 /** A service spec in the Engine's JSON, without core's own `applied` label. */

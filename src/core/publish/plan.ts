@@ -4,16 +4,9 @@
  */
 import { canonicalJson } from '../../model/revision.ts';
 import type { ExtensionSettings } from '../../settings/core-settings.ts';
+import type { Reference } from '../board.ts';
 import type { NewConfig, ServiceObject } from '../engine/engine-api.ts';
-import {
-  type Delivery,
-  extensionSpec,
-  type Home,
-  proxySpec,
-  type Reference,
-  type SpecJson,
-  withAppliedLabel,
-} from './desired.ts';
+import { type Delivery, extensionSpec, type Home, proxySpec, type SpecJson, withAppliedLabel } from './desired.ts';
 import { type Json, mergeSpecs } from './merge.ts';
 import { LABELS, proxyConfigName, TYPES } from './names.ts';
 
