@@ -25,7 +25,7 @@ import { addTo, indexSnapshot, type SnapshotIndex } from './snapshot-index.ts';
 
 /** One `[Extensions.<name>]` table, as far as routing is concerned. */
 export interface ClusterDefinition {
-  readonly header: Omit<ClusterHeader, 'defaultPool'>;
+  readonly header: Omit<ClusterHeader, 'defaultPool' | 'defaultTls' | 'tlsHop'>;
   readonly proxyServiceName: string;
 }
 
@@ -88,7 +88,12 @@ function buildCluster(
   const defaultMembers = members.filter(({ intent }) => intent.defaultBackend);
   const defaultPool = buildDefaultPool(index, defaultMembers, pools, findings);
   return {
-    header: { ...definition.header, defaultPool },
+    header: {
+      ...definition.header,
+      defaultPool,
+      defaultTls: { kind: 'none' },
+      tlsHop: hosts.some(({ tls }) => tls.kind === 'passthrough'),
+    },
     hosts: hosts.sort((a, b) => compareText(a.host, b.host)),
     pools: [...pools.values()].sort((a, b) => compareText(a.id, b.id)),
   };

@@ -27,6 +27,13 @@ export interface ClusterHeader {
   readonly optionsJson: string;
   /** Who answers hosts that nobody claimed. */
   readonly defaultPool: PoolId | undefined;
+  /** The default backend's TLS, for names that nobody claimed; `none` where there is no default backend. Its pool is `defaultPool`. */
+  readonly defaultTls: HostTls;
+  /**
+   * The TLS port goes through a preread `stream` server. `true` from the first host that is passed through, and for as long as core
+   * lives: leaving the hop would reset connections, taking it does not.
+   */
+  readonly tlsHop: boolean;
 }
 
 /** Ports inside the proxy's container. */
@@ -54,7 +61,12 @@ export type HostTls =
       readonly key: SecretFile | undefined;
       readonly only: boolean;
     }
-  | { readonly kind: 'passthrough'; readonly pool: PoolId };
+  | { readonly kind: 'passthrough'; readonly pool: PoolId }
+  /**
+   * TLS was asked for and cannot be: a secret does not exist in Swarm. The TLS port refuses the host's handshake; plain HTTP is served,
+   * or answered with 308 to https when `only`.
+   */
+  | { readonly kind: 'lost'; readonly only: boolean };
 
 export interface SecretFile {
   readonly secret: SecretName;

@@ -3,7 +3,7 @@
  * The digest is a two-step hash (entry digests, then a digest over them), so unchanged entries are not encoded again.
  */
 import { createHash } from 'node:crypto';
-import { type ClusterModel, compareText, type HostEntry, type Pool } from './cluster.ts';
+import { type ClusterHeader, type ClusterModel, compareText, type HostEntry, type Pool } from './cluster.ts';
 
 /** A model's content digest with the order core gave it. Identity is `digest`; order is `sequence`. */
 export interface Revision {
@@ -23,7 +23,7 @@ export interface RevisedModel {
 /** The content digest of a model. */
 export function digestModel(model: ClusterModel): string {
   const hash = createHash('sha256');
-  hash.update(`interlock.model.1\n${canonicalJson(model.header)}\n`);
+  hash.update(`interlock.model.1\n${canonicalJson(headerContent(model.header))}\n`);
   for (const host of model.hosts) {
     hash.update(`host ${entryDigest(host)}\n`);
   }
@@ -31,6 +31,11 @@ export function digestModel(model: ClusterModel): string {
     hash.update(`pool ${entryDigest(pool)}\n`);
   }
   return hash.digest('hex');
+}
+
+/** Fields that came after version 0.1.0 count only where they say something, so that peers of both ages agree on a digest. */
+function headerContent({ defaultTls, tlsHop, ...header }: ClusterHeader): object {
+  return { ...header, ...(defaultTls.kind === 'none' ? {} : { defaultTls }), ...(tlsHop ? { tlsHop } : {}) };
 }
 
 /** Entries are immutable, so a digest belongs to the object for as long as it lives. */

@@ -32,7 +32,10 @@ export function hostOf(message: HostEntryMessage, where: Place): HostEntry {
   };
 }
 
-function tlsMessage(tls: HostTls): Pick<HostEntryMessage, 'terminate' | 'passthrough'> {
+/** The fields of the oneof that says a host's TLS. */
+export type TlsMessage = Pick<HostEntryMessage, 'terminate' | 'passthrough' | 'lost'>;
+
+export function tlsMessage(tls: HostTls): TlsMessage {
   switch (tls.kind) {
     case 'none':
       return {};
@@ -40,19 +43,21 @@ function tlsMessage(tls: HostTls): Pick<HostEntryMessage, 'terminate' | 'passthr
       return { terminate: { certificate: tls.certificate, key: tls.key ?? null, only: tls.only } };
     case 'passthrough':
       return { passthrough: { pool: tls.pool } };
+    case 'lost':
+      return { lost: { only: tls.only } };
     default:
       return assertNever(tls);
   }
 }
 
-function tlsOf({ terminate, passthrough }: HostEntryMessage, where: Place): HostTls {
+export function tlsOf({ terminate, passthrough, lost }: TlsMessage, where: Place): HostTls {
   if (terminate !== undefined) {
     return terminateOf(terminate, at(where, 'terminate'));
   }
   if (passthrough !== undefined) {
     return { kind: 'passthrough', pool: nonEmptyText(passthrough.pool, at(where, 'passthrough.pool')) };
   }
-  return { kind: 'none' };
+  return lost === undefined ? { kind: 'none' } : { kind: 'lost', only: lost.only };
 }
 
 function terminateOf(message: TerminateTlsMessage, where: Place): HostTls {

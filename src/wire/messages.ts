@@ -45,12 +45,17 @@ export interface ClusterHeaderMessage {
   readonly optionsJson: string;
   readonly defaultPool: string;
   readonly configPath: string;
+  readonly tlsHop: boolean;
+  readonly defaultTerminate?: TerminateTlsMessage;
+  readonly defaultPassthrough?: PassthroughTlsMessage;
+  readonly defaultLost?: LostTlsMessage;
 }
 
 export interface HostEntryMessage {
   readonly host: string;
   readonly terminate?: TerminateTlsMessage;
-  readonly passthrough?: { readonly pool: string };
+  readonly passthrough?: PassthroughTlsMessage;
+  readonly lost?: LostTlsMessage;
   readonly redirects: readonly RedirectMessage[];
   readonly routes: readonly PathRouteMessage[];
 }
@@ -58,6 +63,14 @@ export interface HostEntryMessage {
 export interface TerminateTlsMessage {
   readonly certificate: SecretFileMessage | null;
   readonly key: SecretFileMessage | null;
+  readonly only: boolean;
+}
+
+export interface PassthroughTlsMessage {
+  readonly pool: string;
+}
+
+export interface LostTlsMessage {
   readonly only: boolean;
 }
 

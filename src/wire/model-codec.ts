@@ -17,7 +17,7 @@ import {
   place,
   present,
 } from './door.ts';
-import { hostMessage, hostOf } from './host-codec.ts';
+import { hostMessage, hostOf, type TlsMessage, tlsMessage, tlsOf } from './host-codec.ts';
 import type {
   ClusterHeaderMessage,
   ClusterModelMessage,
@@ -128,6 +128,27 @@ function headerMessage(header: ClusterHeader): ClusterHeaderMessage {
     optionsJson: header.optionsJson,
     defaultPool: header.defaultPool ?? '',
     configPath: header.configPath,
+    tlsHop: header.tlsHop,
+    ...defaultTlsMessage(tlsMessage(header.defaultTls)),
+  };
+}
+
+type DefaultTlsMessage = Pick<ClusterHeaderMessage, 'defaultTerminate' | 'defaultPassthrough' | 'defaultLost'>;
+
+/** The loader wants absent fields of a oneof to be absent, not `undefined`. */
+function defaultTlsMessage({ terminate, passthrough, lost }: TlsMessage): DefaultTlsMessage {
+  return {
+    ...(terminate === undefined ? {} : { defaultTerminate: terminate }),
+    ...(passthrough === undefined ? {} : { defaultPassthrough: passthrough }),
+    ...(lost === undefined ? {} : { defaultLost: lost }),
+  };
+}
+
+function ofDefaultTls({ defaultTerminate, defaultPassthrough, defaultLost }: DefaultTlsMessage): TlsMessage {
+  return {
+    ...(defaultTerminate === undefined ? {} : { terminate: defaultTerminate }),
+    ...(defaultPassthrough === undefined ? {} : { passthrough: defaultPassthrough }),
+    ...(defaultLost === undefined ? {} : { lost: defaultLost }),
   };
 }
 
@@ -146,5 +167,7 @@ function headerOf(message: ClusterHeaderMessage, where: Place): ClusterHeader {
     },
     optionsJson: message.optionsJson,
     defaultPool: message.defaultPool === '' ? undefined : message.defaultPool,
+    defaultTls: tlsOf(ofDefaultTls(message), at(where, 'defaultTls')),
+    tlsHop: message.tlsHop,
   };
 }

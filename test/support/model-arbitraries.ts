@@ -138,12 +138,14 @@ function hostTls(pools: readonly PoolId[]): fc.Arbitrary<HostTls> {
     key: fc.option(secretFiles, { nil: undefined }),
     only: fc.boolean(),
   });
+  const lost = fc.record({ kind: fc.constant('lost' as const), only: fc.boolean() });
   const none = fc.constant<HostTls>({ kind: 'none' });
   return pools.length === 0
-    ? fc.oneof(none, terminate)
+    ? fc.oneof(none, terminate, lost)
     : fc.oneof(
         none,
         terminate,
+        lost,
         fc.record({ kind: fc.constant('passthrough' as const), pool: fc.constantFrom(...pools) }),
       );
 }
@@ -189,6 +191,8 @@ function headers(pools: readonly PoolId[]): fc.Arbitrary<ClusterHeader> {
       .dictionary(ids, fc.oneof(words, fc.integer(), fc.boolean()), { maxKeys: 3 })
       .map((table) => JSON.stringify(table)),
     defaultPool: pools.length === 0 ? fc.constant(undefined) : fc.option(fc.constantFrom(...pools), { nil: undefined }),
+    defaultTls: hostTls(pools),
+    tlsHop: fc.boolean(),
   });
 }
 

@@ -72,6 +72,8 @@ export function model(
       published: { http: port(8080), tls: undefined },
       optionsJson: '{}',
       defaultPool: undefined,
+      defaultTls: { kind: 'none' },
+      tlsHop: false,
       ...header,
     },
     hosts: paths.map(({ name, byPath }) =>

@@ -34,6 +34,8 @@ export function sampleModel(mark: string, pools = 1): ClusterModel {
       published: { http: port(8080), tls: undefined },
       optionsJson: JSON.stringify({ mark }),
       defaultPool: undefined,
+      defaultTls: { kind: 'none' },
+      tlsHop: false,
     },
     hosts: ids.map((host) => ({
       host: host as ClusterModel['hosts'][number]['host'],
