@@ -259,6 +259,101 @@ describe.each([
       });
     });
 
+    describe('secrets that we make', () => {
+      const newSecret = (name = newName('secret'), labels: Record<string, string> = {}, bytes = Buffer.from('hush')) =>
+        engine.createSecret({ name, labels, bytes }, signal);
+      const off = { Mode: { Replicated: { Replicas: 0 } } };
+      const using = (id: string, secretName: string) => {
+        const file = { Name: 'token', UID: '0', GID: '0', Mode: 0o444 };
+        const secrets = [{ File: file, SecretID: id, SecretName: secretName }];
+        return {
+          ContainerSpec: {
+            Image: IMAGE,
+            Command: TINY_COMMAND,
+            Init: true,
+            StopGracePeriod: 1_000_000_000,
+            Secrets: secrets,
+          },
+        };
+      };
+
+      it('are listed with what was given at creation, and give their bytes to nobody', async () => {
+        const name = newName('secret');
+        const id = await newSecret(name, { a: 'b' });
+
+        expect((await engine.listSecrets(signal)).find((one) => one.id === id)).toMatchObject({
+          name,
+          labels: { a: 'b' },
+        });
+        for (const path of ['/secrets', `/secrets/${id}`]) {
+          const { status, body } = await callEngine(url, 'GET', path);
+          expect(status).toBe(200);
+          expect(JSON.stringify(body)).toContain(id);
+          expect(JSON.stringify(body)).not.toContain(Buffer.from('hush').toString('base64'));
+        }
+      });
+
+      it.each([
+        ['a name that is taken', 'ENGINE.NAME_TAKEN', (taken: string) => newSecret(taken)],
+        ['a name of 65 characters', 'ENGINE.REFUSED', () => newSecret('a'.repeat(65))],
+        ['a name that ends in a dot', 'ENGINE.REFUSED', () => newSecret('a.')],
+        ['no bytes', 'ENGINE.REFUSED', () => newSecret(newName('secret'), {}, Buffer.alloc(0))],
+      ])('refuse %s with %s', async (_, code, make) => {
+        const taken = newName('secret');
+        await newSecret(taken);
+
+        await expect(make(taken)).rejects.toMatchObject({ code });
+      });
+
+      it('take a name of 64 characters', async () => {
+        await expect(newSecret(newName('a').padEnd(64, '9'))).resolves.toBeTypeOf('string');
+      });
+
+      it('are gone once removed, and removing them again finds nothing', async () => {
+        const id = await newSecret();
+        await engine.removeSecret(id, signal);
+
+        expect((await engine.listSecrets(signal)).map((one) => one.id)).not.toContain(id);
+        await expect(engine.removeSecret(id, signal)).rejects.toMatchObject({ code: 'ENGINE.NOT_FOUND' });
+      });
+
+      it('stay while the spec of a service names them', async () => {
+        const [name, serviceName] = [newName('secret'), newName('user')];
+        const id = await newSecret(name);
+        const service = await engine.createService(specOf(serviceName, off, using(id, name)), signal);
+
+        await expect(engine.removeSecret(id, signal)).rejects.toMatchObject({ code: 'ENGINE.IN_USE' });
+
+        await update(service, () => specOf(serviceName, off));
+        await engine.removeSecret(id, signal);
+        await engine.removeService(service, signal);
+      });
+
+      it('are known of tasks for as long as these run, whatever their service says meanwhile', async () => {
+        const [first, second] = [newName('secret'), newName('secret')];
+        const [old, next] = [await newSecret(first), await newSecret(second)];
+        const serviceName = newName('user');
+        const service = await engine.createService(specOf(serviceName, {}, using(old, first)), signal);
+        await untilRunning(service, 1);
+
+        expect(await engine.secretsOfTasks(signal)).toContain(old);
+        expect(await engine.secretsOfTasks(signal)).not.toContain(next);
+
+        await update(service, () => specOf(serviceName, {}, using(next, second)));
+        expect(await engine.secretsOfTasks(signal)).toContain(old); // its task has yet to be stopped
+        await eventually(
+          async () => {
+            const held = await engine.secretsOfTasks(signal);
+            expect(held).toContain(next);
+            expect(held).not.toContain(old);
+          },
+          { timeoutMs: 40_000 },
+        );
+        await engine.removeSecret(old, signal);
+        await engine.removeService(service, signal);
+      });
+    });
+
     describe('networks', () => {
       it('are listed, the ingress network marked', async () => {
         const { name, id } = await newNetwork();

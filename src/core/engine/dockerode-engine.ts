@@ -17,6 +17,7 @@ import { parseNodes } from '../../snapshot/node.ts';
 import { parseSecrets } from '../../snapshot/secret.ts';
 import { parseServices } from '../../snapshot/service.ts';
 import { parseTasks } from '../../snapshot/task.ts';
+import { parseTaskSecrets } from '../../snapshot/task-secrets.ts';
 import { dialOptions, type EngineTls } from './docker-url.ts';
 import type { EngineApi, EngineEvent, SelfInfo } from './engine-api.ts';
 import { readAnswer } from './engine-errors.ts';
@@ -85,6 +86,17 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
     },
     async removeConfig(id, signal) {
       await http.call({ method: 'DELETE', path: `/configs/${encodeURIComponent(id)}` }, signal);
+    },
+
+    createSecret({ name, labels, bytes }, signal) {
+      const body = { Name: name, Labels: labels, Data: Buffer.from(bytes).toString('base64') };
+      return ask(post('/secrets/create', body), parseCreated, signal);
+    },
+    async removeSecret(id, signal) {
+      await http.call({ method: 'DELETE', path: `/secrets/${encodeURIComponent(id)}` }, signal);
+    },
+    async secretsOfTasks(signal) {
+      return new Set((await ask(get('/tasks'), parseTaskSecrets, signal)).flat());
     },
 
     events: (signal) => watchEvents(http, signal),

@@ -33,6 +33,13 @@ export interface EngineApi {
   createConfig(config: NewConfig, signal: AbortSignal): Promise<string>;
   removeConfig(id: string, signal: AbortSignal): Promise<void>;
 
+  /** Returns the new secret's id. The Engine never gives the bytes back. */
+  createSecret(secret: NewSecret, signal: AbortSignal): Promise<string>;
+  /** Refused with ENGINE.IN_USE while the spec of a service names it; tasks that still run on an older spec do not count. */
+  removeSecret(id: string, signal: AbortSignal): Promise<void>;
+  /** Ids of the secrets that tasks hold which have not ended, by their own specs: services may have moved on. */
+  secretsOfTasks(signal: AbortSignal): Promise<ReadonlySet<string>>;
+
   /** Swarm-scope events from now on. The iterable first yields one `{ kind: 'connected' }`; it throws when the connection breaks. */
   events(signal: AbortSignal): AsyncIterable<EngineEvent>;
 }
@@ -78,6 +85,14 @@ export interface ConfigObject {
 export interface NewConfig {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  readonly bytes: Uint8Array;
+}
+
+export interface NewSecret {
+  /** 1 to 64 of `[a-zA-Z0-9-_.]`, a letter or digit at both ends. */
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** 1 to 511,999 bytes. */
   readonly bytes: Uint8Array;
 }
 
