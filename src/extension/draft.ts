@@ -1,4 +1,4 @@
-/** Model -> the files it asks for, or why there are none. Pure but for the renderer that is handed in. */
+/** Model -> the file it asks for, or why there is none. Pure but for the renderer that is handed in. */
 import type { ConfigArtifact } from '../model/artifact.ts';
 import type { ClusterHeader, ClusterModel } from '../model/cluster.ts';
 import { createFinding, type Finding } from '../model/finding.ts';
@@ -15,43 +15,49 @@ export type Render = (
 
 export type Draft =
   | { readonly kind: 'rendered'; readonly artifact: ConfigArtifact; readonly findings: readonly Finding[] }
-  | {
-      readonly kind: 'unusable';
-      readonly reason: string;
-      readonly findings: readonly Finding[];
-      /** What the renderer threw: a bug of ours, that must be seen in the log. */
-      readonly bug: Error | undefined;
-    };
+  /** What the renderer threw: a bug of ours, that must be seen in the log. */
+  | { readonly kind: 'broken'; readonly bug: Error };
 
-/** Never throws: a renderer that does makes the draft unusable, and the proxies keep the last good file. */
-export function draftOf(model: ClusterModel, render: Render, serverInfo: string): Draft {
-  const path = `Extensions.${model.header.extension}.Config`;
-  const table = readJson(model.header.optionsJson);
+/** Never throws: a renderer that does harms only what made it throw. */
+export function draftOf(model: ClusterModel, options: NginxOptions, render: Render, serverInfo: string): Draft {
+  try {
+    return { kind: 'rendered', ...render(model, options, { serverInfo }) };
+  } catch (error) {
+    return { kind: 'broken', bug: toError(error) };
+  }
+}
+
+export type HeaderOptions =
+  | { readonly kind: 'options'; readonly options: NginxOptions; readonly findings: readonly Finding[] }
+  | { readonly kind: 'unusable'; readonly reason: string; readonly findings: readonly Finding[] };
+
+/** The `Config` table that came with the model. */
+export function optionsOf(header: ClusterHeader): HeaderOptions {
+  const path = configPathOf(header);
+  const table = readJson(header.optionsJson);
   if (!table.ok) {
-    return unusable([{ path, found: 'text that is no JSON', expected: 'a table' }], [], model.header);
+    return unusable([{ path, found: 'text that is no JSON', expected: 'a table' }], [], header);
   }
   const outcome = parseNginxOptions(table.value, path);
-  if (!outcome.ok) {
-    return unusable(outcome.problems, outcome.findings, model.header);
-  }
-  try {
-    const { artifact, findings } = render(model, outcome.options, { serverInfo });
-    return { kind: 'rendered', artifact, findings: [...outcome.findings, ...findings] };
-  } catch (error) {
-    const bug = toError(error);
-    return { kind: 'unusable', reason: `rendering failed: ${bug.message}`, findings: outcome.findings, bug };
-  }
+  return outcome.ok
+    ? { kind: 'options', options: outcome.options, findings: outcome.findings }
+    : unusable(outcome.problems, outcome.findings, header);
+}
+
+/** The table's path in config.toml. */
+export function configPathOf({ extension }: ClusterHeader): string {
+  return `Extensions.${extension}.Config`;
 }
 
 function unusable(
   problems: readonly SettingsProblem[],
   findings: readonly Finding[],
   { serviceCluster }: ClusterHeader,
-): Draft {
+): HeaderOptions {
   const ours = problems.map(({ path, found, expected }) =>
     createFinding('RENDER.CHECK_FAILED', `Write ${expected}.`, { serviceCluster, subject: path, value: found }),
   );
-  return { kind: 'unusable', reason: formatProblems(problems), findings: [...findings, ...ours], bug: undefined };
+  return { kind: 'unusable', reason: formatProblems(problems), findings: [...findings, ...ours] };
 }
 
 function readJson(text: string): { readonly ok: true; readonly value: unknown } | { readonly ok: false } {
