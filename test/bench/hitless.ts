@@ -1,0 +1,141 @@
+/**
+ * `npm run bench:hitless [-- --json FILE] [--mode hitless|classic] [--feed watch|poll] [--only PHASE,...] [--times N]`
+ *
+ * A constant load for at least ten minutes while, by script, everything moves that moves in a Swarm's life; how many requests fail.
+ * What counts as a failure stands in `hitless/load.ts`. Real Swarm of three nodes: core on the manager, one proxy in host mode on
+ * each worker, the application on all nodes.
+ *
+ *   lane direct   straight at the two proxies' addresses
+ *   lane outer    through an HAProxy before them, as the production layout has it
+ *   floor         the same load on a hand-written NGINX file with scripted reloads and nothing else: what can be reached at all
+ *
+ * `--times 0.1` does a tenth of the repetitions, to try the bench itself.
+ */
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { startSwarm } from '../support/bed.ts';
+import { imageArchive } from '../support/images.ts';
+import { defaultConfig, deployInterlock } from '../support/interlock.ts';
+import { measureFloor } from './hitless/floor.ts';
+import { type Counts, type Load, startLoad } from './hitless/load.ts';
+import { startOuter } from './hitless/outer.ts';
+import { APP, atRest, PHASES, type Phase, type Scene, STEADY } from './hitless/phases.ts';
+import { printTable } from './stats.ts';
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    mode: { type: 'string', default: 'hitless' },
+    feed: { type: 'string', default: 'watch' },
+    only: { type: 'string' },
+    times: { type: 'string', default: '1' },
+  },
+});
+const MODE = values.mode === 'classic' ? 'classic' : 'hitless';
+const PROXIES = 2;
+
+interface Row {
+  readonly phase: string;
+  readonly lane: 'direct' | 'outer' | 'floor';
+  readonly mode: 'hitless' | 'classic' | 'bare NGINX';
+  readonly requests: number;
+  readonly failed: number;
+  readonly byKind: Counts['byKind'];
+  readonly p99Ms: number;
+}
+
+await main();
+
+async function main(): Promise<void> {
+  const rows: Row[] = [rowOf('reloads', 'floor', 'bare NGINX', await measureFloor())];
+  const swarm = await startSwarm({ name: 'hitless', nodes: 3, fastHeartbeat: true });
+  try {
+    await swarm.loadImages([await imageArchive()]);
+    const config = defaultConfig({
+      replicas: PROXIES,
+      extra: `ProxyConstraints = ["node.role==worker"]\nHitlessServiceUpdate = ${MODE === 'hitless'}\n`,
+    });
+    const interlock = await deployInterlock(swarm, `TaskFeed = "${values.feed}"\n${config}`);
+    try {
+      const scene: Scene = { interlock, swarm, times: Number(values.times) };
+      await prepare(scene);
+      rows.push(...(await underLoad(scene)));
+    } finally {
+      await interlock.down();
+    }
+  } finally {
+    await swarm.down();
+  }
+  printTable(rows.map((row) => ({ ...row, byKind: JSON.stringify(row.byKind) })));
+  if (values.json !== undefined) {
+    await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
+  }
+}
+
+async function prepare({ interlock }: Scene): Promise<void> {
+  say('deploying the applications');
+  await interlock.createNetwork('app');
+  const common = { networks: ['app'] };
+  await interlock.createApp({ ...common, name: APP, replicas: 3, lb: { hosts: `${APP}.local`, port: '8080' } });
+  await interlock.createApp({
+    ...common,
+    name: STEADY,
+    replicas: 2,
+    lb: { hosts: `${STEADY}.local`, port: '8080' },
+    // Core's node never goes away here, so whatever ends these connections is a proxy.
+    constraints: ['node.role==manager'],
+  });
+  for (const name of [APP, STEADY]) {
+    await interlock.untilAll(`${name}.local`, ({ status }) => status === 200, { proxies: PROXIES, timeoutMs: 180_000 });
+  }
+  await atRest(interlock);
+}
+
+async function underLoad(scene: Scene): Promise<readonly Row[]> {
+  const bases = await scene.interlock.proxies();
+  const outer = await startOuter(bases);
+  const hosts = { host: `${APP}.local`, steadyHost: `${STEADY}.local` };
+  const lanes: readonly (readonly ['direct' | 'outer', Load])[] = [
+    ['direct', startLoad({ bases, ...hosts })],
+    ['outer', startLoad({ bases: [outer.url], ...hosts })],
+  ];
+  const wanted = values.only?.split(',');
+  const rows: Row[] = [];
+  try {
+    for (const phase of PHASES.filter(({ name }) => wanted === undefined || wanted.includes(name))) {
+      for (const [, load] of lanes) {
+        load.cut();
+      }
+      await play(phase, scene);
+      for (const [lane, load] of lanes) {
+        const counts = load.cut();
+        rows.push(rowOf(phase.name, lane, MODE, counts));
+        say(`  ${lane}: ${counts.failed} of ${counts.requests} failed`);
+        for (const example of counts.examples) {
+          say(`    ${example}`);
+        }
+      }
+    }
+  } finally {
+    await Promise.all(lanes.map(([, load]) => load.stop()));
+    await outer.stop();
+  }
+  return rows;
+}
+
+async function play(phase: Phase, scene: Scene): Promise<void> {
+  const startedAt = performance.now();
+  say(`${phase.name}: ${phase.about}`);
+  await phase.run(scene);
+  await atRest(scene.interlock);
+  say(`  took ${Math.round((performance.now() - startedAt) / 1_000)} s`);
+}
+
+function rowOf(phase: string, lane: Row['lane'], mode: Row['mode'], counts: Counts): Row {
+  const { requests, failed, byKind, p99Ms } = counts;
+  return { phase, lane, mode, requests, failed, byKind, p99Ms };
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

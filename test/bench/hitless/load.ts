@@ -1,0 +1,347 @@
+/**
+ * A constant, bounded load on one lane (a list of addresses that answer for the same hosts), counted by kind.
+ *
+ * What counts as a failure, decided before anything was measured:
+ *   - a request that gets no answer, or not the whole answer: refused, reset, cut off, or later than LATE_MS;
+ *   - an answer other than 200 (the application always says 200), or an echo that is not what was sent;
+ *   - also on a kept connection that closed under the request, although browsers would silently try again;
+ *   - a WebSocket that closes before we close it, or whose message is not back within LATE_MS;
+ *   - a download that ends short.
+ * A WebSocket or download that failed is opened again a second later; each further try that fails counts too.
+ */
+import { request as httpRequest } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Agent, request } from 'undici';
+
+export const KINDS = ['get-kept', 'get-fresh', 'post-kept', 'post-fresh', 'websocket', 'download'] as const;
+export type Kind = (typeof KINDS)[number];
+
+export interface Counts {
+  /** Answered or failed; a WebSocket message and a download count as one each. */
+  readonly requests: number;
+  readonly failed: number;
+  readonly byKind: Readonly<Partial<Record<Kind, number>>>;
+  /** The last few, for people: kind, address, what happened. */
+  readonly examples: readonly string[];
+  /** Of GET and POST requests that were answered. */
+  readonly p99Ms: number;
+}
+
+export interface Target {
+  /** `http://address:port`, one or more. */
+  readonly bases: readonly string[];
+  /** Host of an application that answers GET / and POST with an echo. */
+  readonly host: string;
+  /** Host of one that is never touched: WebSockets and downloads go there. */
+  readonly steadyHost: string;
+}
+
+export interface LoadOptions {
+  /** Requests per second of each kind at each address. Default 10. */
+  readonly perSecond?: number;
+  /** Over all addresses. Defaults 20 and 5. */
+  readonly websockets?: number;
+  readonly downloads?: number;
+}
+
+export interface Load {
+  /** What was counted since the start or the last call. Requests that are under way count when they end. */
+  cut(): Counts;
+  /** Ends all of it; what is in flight is waited for. */
+  stop(): Promise<Counts>;
+}
+
+const LATE_MS = 10_000;
+const EXAMPLES = 8;
+const BODY = 'x'.repeat(2_048);
+/** A line every 500 ms, 40 of them: 20 s. */
+const DOWNLOAD = { path: '/stream?n=40&ms=500', lines: 40 };
+
+export function startLoad(target: Target, options: LoadOptions = {}): Load {
+  const { perSecond = 10, websockets = 20, downloads = 5 } = options;
+  const stopped = new AbortController();
+  const { signal } = stopped;
+  const tally = createTally();
+  const kept = new Agent({
+    connections: 4,
+    connect: { timeout: 2_000 },
+    headersTimeout: LATE_MS,
+    bodyTimeout: LATE_MS,
+  });
+  // pipelining 0: a connection for each request.
+  const fresh = new Agent({
+    pipelining: 0,
+    connect: { timeout: 2_000 },
+    headersTimeout: LATE_MS,
+    bodyTimeout: LATE_MS,
+  });
+  const baseOf = (index: number) => target.bases[index % target.bases.length] ?? '';
+  const running = [
+    ...target.bases.flatMap((base) => [
+      steadily(perSecond, signal, () => get('get-kept', base, target.host, kept, tally)),
+      steadily(perSecond, signal, () => get('get-fresh', base, target.host, fresh, tally)),
+      steadily(perSecond / 2, signal, () => post('post-kept', base, target.host, kept, tally)),
+      steadily(perSecond / 2, signal, () => post('post-fresh', base, target.host, fresh, tally)),
+    ]),
+    ...range(websockets).map((index) =>
+      repeat(signal, () => webSocket(baseOf(index), target.steadyHost, tally, signal)),
+    ),
+    ...range(downloads).map((index) => repeat(signal, () => download(baseOf(index), target.steadyHost, tally, signal))),
+  ];
+  return {
+    cut: () => tally.cut(),
+    async stop() {
+      stopped.abort();
+      await Promise.all(running);
+      await Promise.all([kept.destroy(), fresh.destroy()]);
+      return tally.cut();
+    },
+  };
+}
+
+/** `work` at a steady rate, never waiting for the one before; returns when the signal aborts and all have ended. */
+async function steadily(perSecond: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  const pending = new Set<Promise<void>>();
+  const startedAt = performance.now();
+  for (let count = 1; !signal.aborted; count += 1) {
+    const one = work().finally(() => pending.delete(one));
+    pending.add(one);
+    await pause(Math.max(1, startedAt + (count * 1_000) / perSecond - performance.now()));
+  }
+  await Promise.all(pending);
+}
+
+/** `work` again and again, at most once a second after a failure. */
+async function repeat(signal: AbortSignal, work: () => Promise<boolean>): Promise<void> {
+  while (!signal.aborted) {
+    if (!(await work())) {
+      await pause(1_000);
+    }
+  }
+}
+
+async function get(kind: Kind, base: string, host: string, agent: Agent, tally: Tally): Promise<void> {
+  const startedAt = performance.now();
+  try {
+    const { statusCode, body } = await request(base, { dispatcher: agent, headers: { host }, signal: late() });
+    const text = await body.text();
+    tally.answered(
+      kind,
+      performance.now() - startedAt,
+      statusCode === 200 ? undefined : `${base} ${statusCode} ${text.slice(0, 80)}`,
+    );
+  } catch (error) {
+    tally.failed(kind, `${base} ${wordsOf(error)}`);
+  }
+}
+
+async function post(kind: Kind, base: string, host: string, agent: Agent, tally: Tally): Promise<void> {
+  const startedAt = performance.now();
+  try {
+    const { statusCode, body } = await request(`${base}/echo`, {
+      dispatcher: agent,
+      method: 'POST',
+      headers: { host, 'content-type': 'text/plain' },
+      body: BODY,
+      signal: late(),
+    });
+    const same = (await body.text()) === BODY;
+    tally.answered(
+      kind,
+      performance.now() - startedAt,
+      statusCode === 200 && same ? undefined : `${base} ${statusCode}`,
+    );
+  } catch (error) {
+    tally.failed(kind, `${base} ${wordsOf(error)}`);
+  }
+}
+
+function late(): AbortSignal {
+  return AbortSignal.timeout(LATE_MS);
+}
+
+/** One connection until it fails or the load stops; a message a second. Resolves to whether it ended because it was told to. */
+async function webSocket(base: string, host: string, tally: Tally, signal: AbortSignal): Promise<boolean> {
+  let socket: Socket | undefined;
+  try {
+    socket = await upgraded(base, host);
+    for (let count = 0; !signal.aborted; count += 1) {
+      await echoed(socket, `message ${count}`);
+      tally.answered('websocket', undefined, undefined);
+      await pause(1_000);
+    }
+    return true;
+  } catch (error) {
+    tally.failed('websocket', `${base} ${wordsOf(error)}`);
+    return false;
+  } finally {
+    socket?.destroy();
+  }
+}
+
+function upgraded(base: string, host: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const opening = httpRequest(`${base}/ws`, {
+      headers: {
+        host,
+        connection: 'Upgrade',
+        upgrade: 'websocket',
+        'sec-websocket-version': '13',
+        'sec-websocket-key': Buffer.from('sixteen bytes ok').toString('base64'),
+      },
+      signal: late(),
+    });
+    opening.once('upgrade', (_response, socket) => {
+      // Between two messages nobody else listens; the next message sees that it is closed.
+      socket.on('error', () => socket.destroy());
+      resolve(socket);
+    });
+    opening.once('response', (response) => {
+      response.resume();
+      reject(new Error(`answered ${response.statusCode ?? 0} instead of an upgrade`));
+    });
+    opening.once('error', reject);
+    opening.end();
+  });
+}
+
+/** A masked text frame of RFC 6455 out, the same text unmasked back. */
+function echoed(socket: Socket, text: string): Promise<void> {
+  const data = Buffer.from(text);
+  // A mask of zeros leaves the bytes as they are.
+  socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | data.length, 0, 0, 0, 0]), data]));
+  return new Promise((resolve, reject) => {
+    let read = Buffer.alloc(0);
+    const timer = setTimeout(() => end(new Error('no echo in time')), LATE_MS);
+    const onData = (chunk: Buffer) => {
+      read = Buffer.concat([read, chunk]);
+      if (read.length >= data.length + 2) {
+        end(read.subarray(2).equals(data) ? undefined : new Error('another text came back'));
+      }
+    };
+    const onClose = () => end(new Error('closed'));
+    const onError = (error: Error) => end(error);
+    const end = (error: Error | undefined) => {
+      clearTimeout(timer);
+      socket.off('data', onData).off('close', onClose).off('error', onError);
+      if (error === undefined) {
+        resolve();
+      } else {
+        reject(error);
+      }
+    };
+    if (socket.destroyed) {
+      end(new Error('closed'));
+      return;
+    }
+    socket.on('data', onData).once('close', onClose).once('error', onError);
+  });
+}
+
+async function download(base: string, host: string, tally: Tally, signal: AbortSignal): Promise<boolean> {
+  const startedAt = performance.now();
+  try {
+    const lines = await linesOf(`${base}${DOWNLOAD.path}`, host, signal);
+    if (lines !== undefined) {
+      tally.answered('download', undefined, lines === DOWNLOAD.lines ? undefined : `${base} ${lines} lines`);
+    }
+    return lines === DOWNLOAD.lines || signal.aborted;
+  } catch (error) {
+    tally.failed('download', `${base} after ${Math.round(performance.now() - startedAt)} ms: ${wordsOf(error)}`);
+    return false;
+  }
+}
+
+/** `undefined` when the load was stopped before its end. */
+function linesOf(url: string, host: string, signal: AbortSignal): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const asking = httpRequest(url, { headers: { host } }, (response) => {
+      let lines = 0;
+      response.on('data', (chunk: Buffer) => {
+        lines += chunk.toString().split('\n').length - 1;
+      });
+      response.once('end', () => done(response.complete ? undefined : new Error('cut off'), lines));
+      response.once('error', (error) => done(error, lines));
+    });
+    const done = (error: Error | undefined, lines: number) => {
+      signal.removeEventListener('abort', onAbort);
+      if (signal.aborted) {
+        resolve(undefined);
+      } else if (error === undefined) {
+        resolve(lines);
+      } else {
+        reject(error);
+      }
+    };
+    const onAbort = () => {
+      asking.destroy();
+      done(undefined, 0);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    asking.once('error', (error) => done(error, 0));
+    asking.end();
+  });
+}
+
+interface Tally {
+  /** `durationMs` undefined: not among the latencies; `wrong` undefined: a good answer. */
+  answered(kind: Kind, durationMs: number | undefined, wrong: string | undefined): void;
+  failed(kind: Kind, words: string): void;
+  cut(): Counts;
+}
+
+function createTally(): Tally {
+  let requests = 0;
+  let byKind = new Map<Kind, number>();
+  let examples: string[] = [];
+  let durations: number[] = [];
+  const fail = (kind: Kind, words: string): void => {
+    byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
+    if (examples.length < EXAMPLES) {
+      examples.push(`${new Date().toISOString().slice(11, 23)} ${kind} ${words}`);
+    }
+  };
+  return {
+    answered(kind, durationMs, wrong) {
+      requests += 1;
+      if (wrong !== undefined) {
+        fail(kind, wrong);
+      } else if (durationMs !== undefined) {
+        durations.push(durationMs);
+      }
+    },
+    failed(kind, words) {
+      requests += 1;
+      fail(kind, words);
+    },
+    cut() {
+      const sorted = durations.sort((a, b) => a - b);
+      const p99 = sorted[Math.max(0, Math.ceil(sorted.length * 0.99) - 1)] ?? 0;
+      const counts = {
+        requests,
+        failed: [...byKind.values()].reduce((sum, count) => sum + count, 0),
+        byKind: Object.fromEntries(byKind),
+        examples,
+        p99Ms: Math.round(p99 * 10) / 10,
+      };
+      requests = 0;
+      byKind = new Map();
+      examples = [];
+      durations = [];
+      return counts;
+    },
+  };
+}
+
+function wordsOf(error: unknown): string {
+  if (error instanceof Error) {
+    const code = 'code' in error && typeof error.code === 'string' ? `${error.code} ` : '';
+    return `${code}${error.message}`;
+  }
+  return String(error);
+}
+
+function range(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}
