@@ -2,7 +2,8 @@
  * The extension's work: follow the model, judge the newest, tell core. Comes in: core's models. Goes out: artifacts and refusals.
  *
  *   follow --cell of the newest--> judge --verdict--> tell --answered--> wait for a newer model
- *                                                      \--core away--> pause, or a newer model comes first
+ *                                                      |   \--core away--> pause, or a newer model comes first
+ *                            (only a part was checked) \--cell of the unconfirmed--> confirm --verdict--> tell
  *
  * Whatever fails here, the proxies keep what they have.
  */
@@ -34,9 +35,17 @@ export interface SessionParts {
 /** Resolves when the signal aborts; rejects for a bug. */
 export async function runSession(parts: SessionParts, signal: AbortSignal): Promise<void> {
   const inbox: Inbox = { newest: createCell<FollowedModel>(), arrived: createTrigger() };
+  const desk: Desk = {
+    ...parts,
+    inbox,
+    judge: createJudge(parts),
+    teller: createTeller(parts.client),
+    unconfirmed: createCell<FollowedModel>(),
+  };
   const components = [
     { name: 'follow', run: (scope: AbortSignal) => fillInbox(inbox, parts, scope) },
-    { name: 'work', run: (scope: AbortSignal) => work(inbox, parts, scope) },
+    { name: 'work', run: (scope: AbortSignal) => work(desk, scope) },
+    { name: 'confirm', run: (scope: AbortSignal) => confirmAll(desk, scope) },
   ];
   await runComponents(components, signal, parts.logger);
 }
@@ -56,16 +65,15 @@ async function fillInbox({ newest, arrived }: Inbox, parts: SessionParts, signal
   }
 }
 
-async function work(inbox: Inbox, parts: SessionParts, signal: AbortSignal): Promise<void> {
-  const judge = createJudge(parts);
-  const teller = createTeller(parts.client);
+async function work(desk: Desk, signal: AbortSignal): Promise<void> {
+  const { inbox } = desk;
   let settled: FollowedModel | undefined;
   for (;;) {
     const followed = inbox.newest.get();
     if (followed === undefined || isSettled(settled, followed)) {
       await inbox.arrived.wait(signal);
     } else {
-      await settle(followed, { ...parts, inbox, judge, teller }, signal);
+      await settle(followed, desk, signal);
       settled = followed;
     }
   }
@@ -85,6 +93,8 @@ interface Desk extends SessionParts {
   readonly inbox: Inbox;
   readonly judge: Judge;
   readonly teller: Teller;
+  /** The newest that went out after a check of its changed part only. */
+  readonly unconfirmed: Cell<FollowedModel>;
 }
 
 async function settle(followed: FollowedModel, desk: Desk, signal: AbortSignal): Promise<void> {
@@ -94,6 +104,23 @@ async function settle(followed: FollowedModel, desk: Desk, signal: AbortSignal):
   const log = desk.logger.child(factsOf(followed, verdict));
   log.debug({ durationMs: judgedMs }, 'judged');
   await deliver(followed, verdict, { ...desk, logger: log }, signal);
+  if (verdict.kind === 'usable' && verdict.pending) {
+    desk.unconfirmed.set(followed);
+  }
+}
+
+/**
+ * The whole file, one at a time and never given up for a newer one: a stream of changes would leave it for ever unchecked. Core sorts
+ * out an answer about a revision that is not its newest any more.
+ */
+async function confirmAll(desk: Desk, signal: AbortSignal): Promise<void> {
+  for await (const followed of desk.unconfirmed.watch(signal)) {
+    const begunAt = desk.clock.now();
+    const verdict = await desk.judge.confirm(followed, signal);
+    const log = desk.logger.child(factsOf(followed, verdict));
+    log.debug({ durationMs: desk.clock.now() - begunAt }, 'confirmed');
+    await deliver(followed, verdict, { ...desk, logger: log }, signal);
+  }
 }
 
 /** Repeats while core is away; gives up when a newer model has arrived, or when core says no. */

@@ -22,13 +22,14 @@ export function createTeller(client: Pick<WireClient, 'submitArtifact' | 'refuse
 
   async function submit(
     revision: RevisionRef,
-    { artifact, findings }: Extract<Verdict, { kind: 'usable' }>,
+    { artifact, findings, pending }: Extract<Verdict, { kind: 'usable' }>,
     signal: AbortSignal,
   ): Promise<Told> {
     const manifest = manifestOf(artifact);
     let wanted = manifest.entries.map(({ blob }) => blob).filter((blob) => !held.has(blob));
     for (let round = 1; round <= MAX_ROUNDS; round += 1) {
-      const submission = { revision, manifest, blobs: blobsOf(artifact, wanted), findings };
+      const blobs = blobsOf(artifact, wanted);
+      const submission = { revision, manifest, blobs, findings, ...(pending ? { checkPending: true } : {}) };
       const outcome: SubmitOutcome = await client.submitArtifact(submission, signal);
       if (outcome.kind !== 'missing') {
         held = outcome.kind === 'accepted' ? new Set(manifest.entries.map(({ blob }) => blob)) : held;

@@ -13,6 +13,7 @@ import {
   createWireBench,
   type FakeCore,
   full,
+  patch,
   sampleModel,
   silent,
   type WireBench,
@@ -231,6 +232,39 @@ describe('the extension', () => {
     const settled = revisions.length;
     await new Promise((resolve) => setTimeout(resolve, 60));
     expect(revisions.slice(settled)).toEqual([]);
+  });
+
+  it('submits a change in a large file at once, and again when the whole was checked', async () => {
+    const base = sampleModel('{}', 500);
+    const large: ClusterModel = { ...base, header: { ...base.header, optionsJson: '{}' } };
+    const [first] = large.pools;
+    const next: ClusterModel = {
+      ...large,
+      pools: large.pools.map((each) => (each === first ? { ...each, services: ['another'] } : each)),
+    };
+    let release: (() => void) | undefined;
+    const checked = checker((text) =>
+      text === 'next' ? new Promise((resolve) => (release = () => resolve({ kind: 'passed' }))) : { kind: 'passed' },
+    );
+    const render: Render = ({ pools }) => {
+      const isNext = pools.some(({ services }) => services.includes('another'));
+      return { artifact: artifactOf(pools.length < 500 ? 'part' : isNext ? 'next' : 'base'), findings: [] };
+    };
+    const core = createFakeCore();
+    core.messages.set(full(large, 1));
+    const { port } = await bench.serve(core.handlers);
+    start(port, { ...checked, render });
+    await appears(() => core.submissions[0]);
+    core.messages.set(patch(large, next, 2));
+    await appears(() => core.submissions.find(({ checkPending }) => checkPending === true));
+    const go = await appears(() => release);
+    expect(checked.texts).toEqual(['base', 'part', 'next']);
+    expect(core.submissions.at(-1)?.checkPending).toBe(true);
+    go();
+    const last = await appears(() =>
+      core.submissions.find(({ revision, checkPending }) => revision.sequence === 2 && checkPending !== true),
+    );
+    expect(last.manifest.digest).toBe(artifactOf('next').digest);
   });
 
   it('ends with its signal while NGINX checks', async () => {
