@@ -19,6 +19,8 @@ export interface Rendered {
   readonly revision: Revision;
   readonly artifact: ConfigArtifact;
   readonly requirements: Requirements;
+  /** Only what changed was checked: for agents, which keep what they have when NGINX refuses it, not for a Docker Config. */
+  readonly checkPending?: boolean;
 }
 
 export interface Refused {
@@ -89,7 +91,7 @@ export interface ExtensionBoard {
 }
 
 /** Where a finding comes from: a new set from one source replaces that source's old one. */
-export type FindingSource = 'settings' | 'routing' | `extension ${string}` | `publish ${string}`;
+export type FindingSource = 'settings' | 'feed' | 'routing' | `extension ${string}` | `agents ${string}` | `publish ${string}`;
 
 export interface Board {
   readonly extensions: ReadonlyMap<string, ExtensionBoard>;

@@ -57,7 +57,7 @@ export const FINDINGS = {
     severity: 'warn',
     harm: 'a proxy that is not on the network yet answers 503 for its routes',
   },
-  'SECRET.MISSING': { severity: 'error', harm: 'the hosts that use it lose TLS' },
+  'SECRET.NOT_MOUNTED': { severity: 'warn', harm: 'the hosts that use it have no TLS on that proxy until it is rolled' },
   'SECRET.UNREADABLE': { severity: 'error', harm: 'the hosts that use it lose TLS' },
   'SECRET.NOT_PEM': { severity: 'error', harm: 'the hosts that use it lose TLS' },
   'SECRET.KEY_MISMATCH': { severity: 'error', harm: 'the hosts that use it lose TLS' },
@@ -70,6 +70,9 @@ export const FINDINGS = {
   'PUBLISH.CONFIG_TOO_LARGE': { severity: 'error', harm: 'the last good configuration keeps serving' },
   'PUBLISH.REFUSED': { severity: 'error', harm: 'what runs keeps its last settings and configuration' },
   'PUBLISH.ROLL_FAILED': { severity: 'error', harm: 'the last good configuration keeps serving' },
+  'PUBLISH.ROLL_STUCK': { severity: 'error', harm: 'the task does not start; tasks that run go on' },
+  'PUBLISH.NO_AGENT_SESSION': { severity: 'warn', harm: 'each change rolls the proxy service (classic mode)' },
+  'PUBLISH.NETWORK_UNKNOWN': { severity: 'error', harm: 'the proxy does not join that network' },
 } as const satisfies Record<string, { severity: FindingSeverity; harm: string }>;
 
 export type FindingCode = keyof typeof FINDINGS;

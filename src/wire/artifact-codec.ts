@@ -42,6 +42,7 @@ export function encodeSubmission(submission: Submission): Buffer {
     manifest: submission.manifest,
     blobs: submission.blobs,
     findings: submission.findings.map(findingMessage),
+    checkPending: submission.checkPending === true,
   });
 }
 
@@ -54,6 +55,7 @@ export function decodeSubmission(bytes: Uint8Array): Submission {
     manifest: manifestOf(present(message.manifest, at(where, 'manifest')), at(where, 'manifest')),
     blobs: each(message.blobs, at(where, 'blobs'), blobOf),
     findings: each(message.findings, at(where, 'findings'), findingOf),
+    ...(message.checkPending ? { checkPending: true } : {}),
   };
 }
 
@@ -98,7 +100,8 @@ export function encodeRefusalReply(): Buffer {
   return REFUSE_REPLY.encode({});
 }
 
-function manifestOf(message: ManifestMessage, where: Place): Manifest {
+/** Throws `WIRE.MALFORMED`; also when the digest is not the one of the entries. */
+export function manifestOf(message: ManifestMessage, where: Place): Manifest {
   const entries = ascending(each(message.entries, at(where, 'entries'), entryOf), entryPath, at(where, 'entries'));
   if (entries.length === 0) {
     throw malformed(at(where, 'entries'), 'is empty');

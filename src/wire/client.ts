@@ -2,17 +2,28 @@
 import {
   type ChannelOptions,
   Client,
+  type ClientDuplexStream,
   type ClientReadableStream,
-  type ClientUnaryCall,
   credentials,
   type Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
 import { abortReason } from '../runtime/clock.ts';
 import { OperationalError, toError } from '../runtime/errors.ts';
+import {
+  type AgentMessage,
+  decodeBlobPiece,
+  decodeDirective,
+  encodeAgentMessage,
+  encodeFetchRequest,
+} from './agent-codec.ts';
 import { decodeSubmitReply, encodeRefusal, encodeSubmission } from './artifact-codec.ts';
+import { assembleBlobs } from './blobs.ts';
 import { callerMetadata } from './caller.ts';
 import type {
+  AgentDirective,
+  AgentHello,
+  AgentReport,
   CallerIdentity,
   ModelMessage,
   Refusal,
@@ -22,7 +33,7 @@ import type {
   SubmitOutcome,
 } from './contract.ts';
 import { errorOfStatus } from './errors.ts';
-import { CLIENT_OPTIONS, CONNECT_TIMEOUT_MS, UNARY_TIMEOUT_MS } from './limits.ts';
+import { CLIENT_OPTIONS, CONNECT_TIMEOUT_MS, FETCH_TIMEOUT_MS, UNARY_TIMEOUT_MS } from './limits.ts';
 import { METHODS } from './methods.ts';
 import { decodeModelMessage, encodeWatchRequest } from './model-codec.ts';
 import type { BytesMethod } from './proto.ts';
@@ -32,6 +43,8 @@ export interface WireClientOptions {
   /** `host:port`, e.g. `tasks.interlock_core:8080`; or `unix:/path`. */
   readonly endpoint: string;
   readonly identity: CallerIdentity;
+  /** Asked anew before each call, unless the identity has a token: the file that holds it may come later. */
+  readonly token?: (() => Promise<string | undefined>) | undefined;
   /** Deadline of unary calls, default 10,000. */
   readonly unaryTimeoutMs?: number;
 }
@@ -45,6 +58,17 @@ export interface WireClient {
   watchModel(have: RevisionRef | undefined, signal: AbortSignal): AsyncIterable<ModelMessage>;
   submitArtifact(submission: Submission, signal: AbortSignal): Promise<SubmitOutcome>;
   refuseRevision(refusal: Refusal, signal: AbortSignal): Promise<void>;
+  /**
+   * One agent's session: it does not reconnect. Says `hello`, then each report as it comes; yields core's directives. Ends without an
+   * error when core ends it; leaving it early ends it too. `reports` gets a signal that aborts when the session is over.
+   */
+  agentSession(
+    hello: AgentHello,
+    reports: (signal: AbortSignal) => AsyncIterable<AgentReport>,
+    signal: AbortSignal,
+  ): AsyncIterable<AgentDirective>;
+  /** The bytes under their digests, each checked. */
+  fetchBlobs(digests: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Uint8Array>>;
   status(signal: AbortSignal): Promise<StatusReport>;
   /** Closes the connection. Abort what is under way first. */
   close(): void;
@@ -57,19 +81,19 @@ export function createWireClient(options: WireClientOptions): WireClient {
     ...CLIENT_OPTIONS,
     'grpc.primary_user_agent': `interlock-${identity.role}/${identity.version}`,
   });
-  const unary = (method: BytesMethod, request: Buffer, signal: AbortSignal): Promise<Buffer> =>
-    callUnary(link.client(), method, request, {
-      metadata: callerMetadata(identity),
-      timeoutMs: unaryTimeoutMs,
-      signal,
-    });
+  const ownMetadata = async (): Promise<Metadata> =>
+    callerMetadata({ ...identity, token: identity.token ?? (await options.token?.()) });
+  const unary = async (method: BytesMethod, request: Buffer, signal: AbortSignal): Promise<Buffer> => {
+    const metadata = await ownMetadata();
+    return callUnary(link.client(), method, request, { metadata, timeoutMs: unaryTimeoutMs, signal });
+  };
 
   return {
     async *watchModel(have, signal) {
       signal.throwIfAborted();
       const { path, requestSerialize, responseDeserialize } = METHODS.watchModel;
       const request = encodeWatchRequest(have);
-      const metadata = callerMetadata(identity);
+      const metadata = await ownMetadata();
       const client = await link.connected(signal);
       const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata);
       for await (const bytes of streamOf(call, path, signal)) {
@@ -85,6 +109,45 @@ export function createWireClient(options: WireClientOptions): WireClient {
     },
     async refuseRevision(refusal, signal) {
       await unary(METHODS.refuseRevision, encodeRefusal(refusal), signal);
+    },
+    async *agentSession(hello, reports, signal) {
+      signal.throwIfAborted();
+      const { path, requestSerialize, responseDeserialize } = METHODS.agentSession;
+      const client = await link.connected(signal);
+      const metadata = await ownMetadata();
+      const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+      const over = new AbortController();
+      const sending = sendAll(call, messagesOf(hello, reports(over.signal)), over.signal);
+      try {
+        for await (const bytes of streamOf(call, path, signal)) {
+          yield decodeDirective(bytes);
+        }
+      } finally {
+        over.abort();
+        await sending;
+      }
+    },
+    async fetchBlobs(digests, signal) {
+      signal.throwIfAborted();
+      const { path, requestSerialize, responseDeserialize } = METHODS.fetchBlobs;
+      const client = await link.connected(signal);
+      const request = encodeFetchRequest(digests);
+      const metadata = await ownMetadata();
+      // A wall-clock time, because that is what grpc-js takes.
+      const options = { deadline: Date.now() + FETCH_TIMEOUT_MS };
+      const call = client.makeServerStreamRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        metadata,
+        options,
+      );
+      const assembly = assembleBlobs(digests);
+      for await (const bytes of streamOf(call, path, signal)) {
+        assembly.add(decodeBlobPiece(bytes));
+      }
+      return assembly.finish();
     },
     async status(signal) {
       return decodeStatusReport(await unary(METHODS.getStatus, encodeStatusRequest(), signal));
@@ -183,8 +246,50 @@ function callUnary(
   });
 }
 
+async function* messagesOf(hello: AgentHello, reports: AsyncIterable<AgentReport>): AsyncIterable<AgentMessage> {
+  yield { kind: 'hello', hello };
+  for await (const report of reports) {
+    yield { kind: 'report', report };
+  }
+}
+
+/** Never rejects: what makes sending impossible ends the call, and its reader hears why. A bug in `messages` cancels the call. */
+async function sendAll(
+  call: ClientDuplexStream<Buffer, Buffer>,
+  messages: AsyncIterable<AgentMessage>,
+  over: AbortSignal,
+): Promise<void> {
+  try {
+    for await (const message of messages) {
+      await written(call, encodeAgentMessage(message), over);
+    }
+    call.end();
+  } catch (error) {
+    if (!over.aborted) {
+      call.destroy(toError(error));
+    }
+  }
+}
+
+/** Waits until the connection has taken it, so that a slow core holds one report here. */
+function written(call: ClientDuplexStream<Buffer, Buffer>, bytes: Buffer, over: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    over.throwIfAborted();
+    const stop = (): void => reject(abortReason(over));
+    over.addEventListener('abort', stop, { once: true });
+    call.write(bytes, () => {
+      over.removeEventListener('abort', stop);
+      resolve();
+    });
+  });
+}
+
 /** The stream as an async iterable; leaving it early cancels the call. */
-async function* streamOf(call: ClientReadableStream<Buffer>, path: string, signal: AbortSignal): AsyncIterable<Buffer> {
+async function* streamOf(
+  call: ClientReadableStream<Buffer> | ClientDuplexStream<Buffer, Buffer>,
+  path: string,
+  signal: AbortSignal,
+): AsyncIterable<Buffer> {
   const unlink = cancelOnAbort(call, signal);
   // `cancel` below ends the call with one more error event, after the loop has stopped listening.
   call.on('error', () => undefined);
@@ -209,7 +314,7 @@ function toServiceError(error: unknown): ServiceError {
   throw toError(error);
 }
 
-function cancelOnAbort(call: ClientUnaryCall | ClientReadableStream<Buffer>, signal: AbortSignal): () => void {
+function cancelOnAbort(call: { cancel(): void }, signal: AbortSignal): () => void {
   const cancel = (): void => call.cancel();
   signal.addEventListener('abort', cancel, { once: true });
   return () => signal.removeEventListener('abort', cancel);

@@ -33,6 +33,11 @@ export interface Submission {
   readonly manifest: Manifest;
   readonly blobs: readonly BlobContent[];
   readonly findings: readonly Finding[];
+  /**
+   * Only the part that changed was checked: fit for agents, which keep their last good file when NGINX refuses this one, not for a
+   * Docker Config. The same revision comes again without this, or with other files, when the whole was checked.
+   */
+  readonly checkPending?: boolean;
 }
 
 export type SubmitOutcome =
@@ -50,6 +55,43 @@ export interface Refusal {
   readonly reason: string;
   readonly findings: readonly Finding[];
 }
+
+/** What an agent opens its session with. */
+export interface AgentHello {
+  /** Swarm's id of the proxy task, 1 to 128 of `[A-Za-z0-9._-]`. */
+  readonly taskId: string;
+  /** `''`: not known. */
+  readonly nodeId: string;
+  /** NGINX's version, e.g. `1.30.6`; `''`: not known. */
+  readonly proxyVersion: string;
+  /** The artifact its NGINX serves, 64 hex digits; `undefined`: none yet. */
+  readonly artifactDigest: string | undefined;
+}
+
+/** What an agent says about an artifact. `findings` is all it has to say at this time. */
+export interface AgentReport {
+  /** `undefined` only for an agent that drains and never served an artifact it knows. */
+  readonly artifactDigest: string | undefined;
+  readonly outcome: AgentOutcome;
+  /** From the directive to the outcome; 0 when nothing was done for it. */
+  readonly durationMs: number;
+  readonly findings: readonly Finding[];
+}
+
+export type AgentOutcome =
+  /** It serves the artifact, and old workers accept no more. */
+  | { readonly kind: 'applied' }
+  /** It keeps what it had. The proxy's own words; cut to 4 KiB of UTF-8 before they travel. */
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** It accepts no more connections and will end. */
+  | { readonly kind: 'draining' };
+
+/** What core tells an agent. */
+export type AgentDirective =
+  /** Serve this. */
+  | { readonly kind: 'serve'; readonly revision: RevisionRef; readonly manifest: Manifest }
+  /** Nothing: serve the file that is mounted. */
+  | { readonly kind: 'none' };
 
 export interface StatusReport {
   readonly version: string;
@@ -73,6 +115,17 @@ export interface ClusterStatus {
   /** The proxy's words about the newest revision, when it was refused. */
   readonly refusedReason: string | undefined;
   readonly extensionConnected: boolean;
+  /** Those whose agent has a session open, sorted by task. */
+  readonly proxies: readonly ProxyStatus[];
+}
+
+export interface ProxyStatus {
+  readonly taskId: string;
+  readonly nodeId: string;
+  /** What its NGINX serves; `undefined`: it has not said yet. */
+  readonly artifactDigest: string | undefined;
+  /** What it would not serve, and the proxy's words. */
+  readonly refused: { readonly artifactDigest: string; readonly reason: string } | undefined;
 }
 
 export type CallerRole = 'extension' | 'proxy' | 'operator';
@@ -109,5 +162,17 @@ export interface WireHandlers {
   watchModel(caller: Caller, have: RevisionRef | undefined, signal: AbortSignal): AsyncIterable<ModelMessage>;
   submitArtifact(caller: Caller, submission: Submission, signal: AbortSignal): Promise<SubmitOutcome>;
   refuseRevision(caller: Caller, refusal: Refusal, signal: AbortSignal): Promise<void>;
+  /**
+   * One agent's session: `hello` is its first message, `reports` what it says then, directives go out. The session is over when either
+   * side ends. The iterable is asked for the next directive only when the agent has taken the last one.
+   */
+  agentSession(
+    caller: Caller,
+    hello: AgentHello,
+    reports: AsyncIterable<AgentReport>,
+    signal: AbortSignal,
+  ): AsyncIterable<AgentDirective>;
+  /** In the order asked for. Refuses (`not-found`) when core holds one of them no more. */
+  fetchBlobs(caller: Caller, digests: readonly string[], signal: AbortSignal): Promise<readonly BlobContent[]>;
   status(caller: Caller, signal: AbortSignal): Promise<StatusReport>;
 }

@@ -23,6 +23,9 @@ export const CONNECT_TIMEOUT_MS = 2_000;
 /** How long a unary call may take. */
 export const UNARY_TIMEOUT_MS = 10_000;
 
+/** How long fetching an artifact's blobs may take. */
+export const FETCH_TIMEOUT_MS = 30_000;
+
 export const SERVER_OPTIONS: ServerOptions = {
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
   'grpc.max_send_message_length': MAX_REPLY_BYTES,
@@ -53,3 +56,15 @@ export const CLIENT_OPTIONS: ChannelOptions = {
   'grpc.use_local_subchannel_pool': 1,
   'grpc.enable_channelz': 0,
 };
+
+/** Blobs one call may ask for: an artifact holds one file today. */
+export const MAX_FETCHED_BLOBS = 64;
+
+/** What one call may bring; a file of 10,000 hosts has 3 MB. */
+export const MAX_FETCHED_BYTES = 64 * MIB;
+
+/** Larger blobs travel in pieces, so that one is never a message of its own size. */
+export const BLOB_PIECE_BYTES = MIB;
+
+/** Findings in one report of an agent: more than anybody reads. */
+export const MAX_AGENT_FINDINGS = 1_000;

@@ -148,6 +148,7 @@ export interface SubmitArtifactRequestMessage {
   readonly manifest: ManifestMessage | null;
   readonly blobs: readonly BlobMessage[];
   readonly findings: readonly FindingMessage[];
+  readonly checkPending: boolean;
 }
 
 export interface SubmitArtifactReplyMessage {
@@ -173,6 +174,37 @@ export interface FindingMessage {
   readonly advice: string;
 }
 
+export interface AgentMessageMessage {
+  readonly hello?: AgentHelloMessage;
+  readonly report?: AgentReportMessage;
+}
+
+export interface AgentHelloMessage {
+  readonly taskId: string;
+  readonly nodeId: string;
+  readonly proxyVersion: string;
+  readonly artifactDigest: string;
+  readonly networkIds: readonly string[];
+}
+
+export interface AgentReportMessage {
+  readonly artifactDigest: string;
+  readonly applied?: EmptyMessage;
+  readonly refused?: { readonly reason: string };
+  readonly draining?: EmptyMessage;
+  readonly durationMs: number;
+  readonly findings: readonly FindingMessage[];
+}
+
+export interface AgentDirectiveMessage {
+  readonly revision: RevisionMessage | null;
+  readonly manifest: ManifestMessage | null;
+}
+
+export interface FetchBlobsRequestMessage {
+  readonly digests: readonly string[];
+}
+
 export interface StatusReplyMessage {
   readonly version: string;
   readonly epoch: string;
@@ -191,6 +223,15 @@ export interface ClusterStatusMessage {
   readonly proxyConfig: string;
   readonly refusedReason: string;
   readonly extensionConnected: boolean;
+  readonly proxies: readonly ProxyStatusMessage[];
+}
+
+export interface ProxyStatusMessage {
+  readonly taskId: string;
+  readonly nodeId: string;
+  readonly artifactDigest: string;
+  readonly refusedDigest: string;
+  readonly refusedReason: string;
 }
 
 export interface HealthCheckRequestMessage {

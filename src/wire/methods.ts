@@ -5,6 +5,8 @@ export const METHODS = {
   watchModel: bytesMethod('interlock.v1.Models', 'Watch'),
   submitArtifact: bytesMethod('interlock.v1.Artifacts', 'Submit'),
   refuseRevision: bytesMethod('interlock.v1.Artifacts', 'Refuse'),
+  agentSession: bytesMethod('interlock.v1.Agents', 'Session'),
+  fetchBlobs: bytesMethod('interlock.v1.Agents', 'FetchBlobs'),
   getStatus: bytesMethod('interlock.v1.Status', 'Get'),
   checkHealth: bytesMethod('grpc.health.v1.Health', 'Check'),
   watchHealth: bytesMethod('grpc.health.v1.Health', 'Watch'),
@@ -15,5 +17,6 @@ export const SERVICE_NAMES: readonly string[] = [
   '',
   'interlock.v1.Models',
   'interlock.v1.Artifacts',
+  'interlock.v1.Agents',
   'interlock.v1.Status',
 ];

@@ -1,8 +1,8 @@
 /** Core's status <-> bytes. */
-import type { ClusterStatus, StatusReport } from './contract.ts';
+import type { ClusterStatus, ProxyStatus, StatusReport } from './contract.ts';
 import { at, digestText, each, malformed, type Place, place } from './door.ts';
 import { findingMessage, findingOf } from './finding-codec.ts';
-import type { ClusterStatusMessage, EmptyMessage, StatusReplyMessage } from './messages.ts';
+import type { ClusterStatusMessage, EmptyMessage, ProxyStatusMessage, StatusReplyMessage } from './messages.ts';
 import { messageType } from './proto.ts';
 import { optionalRevisionOf, revisionMessage } from './revision-codec.ts';
 
@@ -54,6 +54,7 @@ function clusterMessage(cluster: ClusterStatus): ClusterStatusMessage {
     proxyConfig: cluster.proxyConfig ?? '',
     refusedReason: cluster.refusedReason ?? '',
     extensionConnected: cluster.extensionConnected,
+    proxies: cluster.proxies.map(proxyMessage),
   };
 }
 
@@ -68,5 +69,29 @@ function clusterOf(message: ClusterStatusMessage, where: Place): ClusterStatus {
     proxyConfig: proxyConfig === '' ? undefined : proxyConfig,
     refusedReason: refusedReason === '' ? undefined : refusedReason,
     extensionConnected: message.extensionConnected,
+    proxies: each(message.proxies, at(where, 'proxies'), proxyOf),
+  };
+}
+
+function proxyMessage({ taskId, nodeId, artifactDigest, refused }: ProxyStatus): ProxyStatusMessage {
+  return {
+    taskId,
+    nodeId,
+    artifactDigest: artifactDigest ?? '',
+    refusedDigest: refused?.artifactDigest ?? '',
+    refusedReason: refused?.reason ?? '',
+  };
+}
+
+function proxyOf(message: ProxyStatusMessage, where: Place): ProxyStatus {
+  const { taskId, nodeId, artifactDigest, refusedDigest, refusedReason } = message;
+  return {
+    taskId,
+    nodeId,
+    artifactDigest: artifactDigest === '' ? undefined : digestText(artifactDigest, at(where, 'artifactDigest')),
+    refused:
+      refusedDigest === ''
+        ? undefined
+        : { artifactDigest: digestText(refusedDigest, at(where, 'refusedDigest')), reason: refusedReason },
   };
 }

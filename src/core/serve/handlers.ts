@@ -5,11 +5,13 @@ import { createFinding, type Finding } from '../../model/finding.ts';
 import { diffModels } from '../../model/patch.ts';
 import type { RevisedModel, Revision } from '../../model/revision.ts';
 import { canonicalJson, sha256Hex } from '../../model/revision.ts';
+import { type Clock, systemClock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type {
   Caller,
   ClusterStatus,
   ModelMessage,
+  ProxyStatus,
   Refusal,
   RevisionRef,
   StatusReport,
@@ -19,12 +21,15 @@ import type {
 } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
 import type { Board, ExtensionBoard } from '../board.ts';
+import { type AgentsDesk, createAgentsDesk } from './agents.ts';
 
 export interface ServeFacts {
   readonly version: string;
   /** Names this life of core. */
   readonly epoch: string;
   readonly taskFeed: () => StatusReport['taskFeed'];
+  /** Default: the system's. */
+  readonly clock?: Pick<Clock, 'now'>;
 }
 
 /** How many revisions back an artifact may be and still be taken: rendering takes a moment, and the model may move meanwhile. */
@@ -35,9 +40,9 @@ export function createHandlers(board: Board, facts: ServeFacts, logger: Logger):
     [...board.extensions].map(([name, extension]) => [name, createDesk(extension, board, facts, logger)]),
   );
 
-  function deskOf(caller: Caller): Desk {
-    if (caller.role !== 'extension') {
-      throw refusal('permission-denied', `this call is for extensions, not for the role ${caller.role}`);
+  function deskOf(caller: Caller, role: 'extension' | 'proxy' = 'extension'): Desk {
+    if (caller.role !== role) {
+      throw refusal('permission-denied', `this call is for the role ${role}, not for the role ${caller.role}`);
     }
     const desk = caller.extension === undefined ? undefined : desks.get(caller.extension);
     if (desk === undefined) {
@@ -50,6 +55,8 @@ export function createHandlers(board: Board, facts: ServeFacts, logger: Logger):
     watchModel: (caller, have, signal) => deskOf(caller).watch(have, signal),
     submitArtifact: async (caller, submission) => deskOf(caller).submit(submission),
     refuseRevision: async (caller, refused) => deskOf(caller).refuse(refused),
+    agentSession: (caller, hello, reports, signal) => deskOf(caller, 'proxy').agents.session(hello, reports, signal),
+    fetchBlobs: async (caller, digests) => deskOf(caller, 'proxy').agents.blobs(digests),
     status: async () => ({
       version: facts.version,
       epoch: facts.epoch,
@@ -66,15 +73,18 @@ interface Desk {
   submit(submission: Submission): SubmitOutcome;
   refuse(refused: Refusal): void;
   status(): ClusterStatus;
+  readonly agents: AgentsDesk;
 }
 
 function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, root: Logger): Desk {
   const { settings } = extension;
   const logger = root.child({ area: 'serve', extension: settings.name, serviceCluster: settings.serviceCluster });
   const known = createRevisionMemory();
+  const agents = createAgentsDesk({ extension, board, epoch: facts.epoch, clock: facts.clock ?? systemClock, logger });
   let watchers = 0;
 
   return {
+    agents,
     async *watch(have, signal) {
       watchers += 1;
       logger.info({ watchers }, 'extension connected');
@@ -106,7 +116,12 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
         extension.refused.set(null);
         board.setFindings(`extension ${settings.name}`, boundedFindings(submission.findings));
       }
-      extension.rendered.set({ ...asked, artifact: assembled.artifact });
+      if (submission.checkPending === true && extension.delivery.get()?.mode !== 'hitless') {
+        // A roll brings it to proxies that start with it: nothing to do with it until the whole was checked.
+        return { kind: 'accepted' };
+      }
+      const pending = submission.checkPending === true ? { checkPending: true } : {};
+      extension.rendered.set({ ...asked, artifact: assembled.artifact, ...pending });
       logger.debug(
         { revision: asked.revision.digest.slice(0, 12), artifact: assembled.artifact.digest.slice(0, 12) },
         'artifact accepted',
@@ -128,7 +143,7 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
       extension.refused.set({ revision: asked.revision, reason });
     },
 
-    status: () => statusOf(extension, facts.epoch, watchers > 0),
+    status: () => statusOf(extension, facts.epoch, watchers > 0, agents.proxies()),
   };
 }
 
@@ -243,7 +258,12 @@ function assemble({ manifest, blobs }: Submission, held: ConfigArtifact | undefi
   return { kind: 'whole', artifact };
 }
 
-function statusOf(extension: ExtensionBoard, epoch: string, extensionConnected: boolean): ClusterStatus {
+function statusOf(
+  extension: ExtensionBoard,
+  epoch: string,
+  extensionConnected: boolean,
+  proxies: readonly ProxyStatus[],
+): ClusterStatus {
   const withEpoch = (revision: Revision | undefined): RevisionRef | undefined => revision && { ...revision, epoch };
   const newest = extension.model.get()?.revision;
   const refused = extension.refused.get();
@@ -256,5 +276,6 @@ function statusOf(extension: ExtensionBoard, epoch: string, extensionConnected: 
     proxyConfig: extension.published.get()?.configName,
     refusedReason: refused?.revision.digest === newest?.digest ? refused?.reason : undefined,
     extensionConnected,
+    proxies,
   };
 }

@@ -53,12 +53,13 @@ const artifacts = fc
   )
   .map(createArtifact);
 const submissions: fc.Arbitrary<Submission> = fc
-  .tuple(artifacts, revisions, fc.array(findings, { maxLength: 3 }))
-  .map(([artifact, revision, list]) => ({
+  .tuple(artifacts, revisions, fc.array(findings, { maxLength: 3 }), fc.boolean())
+  .map(([artifact, revision, list, pending]) => ({
     revision,
     manifest: manifestOf(artifact),
     blobs: artifact.files.map(({ bytes }) => ({ digest: sha256Hex(bytes), bytes })),
     findings: list,
+    ...(pending ? { checkPending: true } : {}),
   }));
 
 describe('the model stream', () => {
@@ -163,6 +164,15 @@ describe('status', () => {
           proxyConfig: fc.option(text, { nil: undefined }),
           refusedReason: fc.option(text, { nil: undefined }),
           extensionConnected: fc.boolean(),
+          proxies: fc.array(
+            fc.record({
+              taskId: words,
+              nodeId: words,
+              artifactDigest: fc.option(digests, { nil: undefined }),
+              refused: fc.option(fc.record({ artifactDigest: digests, reason: words }), { nil: undefined }),
+            }),
+            { maxLength: 3 },
+          ),
         }),
         { maxLength: 3 },
       ),

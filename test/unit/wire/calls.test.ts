@@ -152,7 +152,7 @@ describe('a caller', () => {
 
   it('learns UNIMPLEMENTED for a service that this version does not serve', async () => {
     const { port } = await bench.serve(createFakeCore().handlers);
-    const method = { ...METHODS.getStatus, path: '/interlock.v1.Agents/FetchBlobs' };
+    const method = { ...METHODS.getStatus, path: '/interlock.v1.Agents/Recall' };
     expect(await statusOfCall(rawCall(port, method, Buffer.alloc(0), GOOD))).toBe('UNIMPLEMENTED');
   });
 });

@@ -1,0 +1,261 @@
+/**
+ * Core's end of the agents' sessions, per extension. Comes in: hello and reports. Goes out: directives, and on the board who is there,
+ * what each serves and what is wrong. Reports inform people and pacing; they never edit the model.
+ *
+ *   hello --> open (an older session of the same task ends) --> directives of the newest artifact, newest only --> closed
+ */
+import type { ConfigArtifact } from '../../model/artifact.ts';
+import { manifestOf } from '../../model/artifact.ts';
+import { compareText } from '../../model/cluster.ts';
+import { createFinding, type Finding, findingKey } from '../../model/finding.ts';
+import { abortReason, type Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/logging.ts';
+import type { AgentDirective, AgentHello, AgentReport, BlobContent, ProxyStatus } from '../../wire/contract.ts';
+import { refusal } from '../../wire/errors.ts';
+import type { AgentSession, Board, ExtensionBoard } from '../board.ts';
+
+export interface AgentsDesk {
+  /** Ends without an error when the agent ends its side; throws the signal's reason, or a refusal when a newer session takes over. */
+  session(hello: AgentHello, reports: AsyncIterable<AgentReport>, signal: AbortSignal): AsyncIterable<AgentDirective>;
+  /** Throws a refusal (`not-found`) for one that none of the last artifacts has. */
+  blobs(digests: readonly string[]): readonly BlobContent[];
+  /** Sorted by task. */
+  proxies(): readonly ProxyStatus[];
+}
+
+export interface AgentsDeskParts {
+  readonly extension: ExtensionBoard;
+  readonly board: Pick<Board, 'setFindings'>;
+  /** Names this life of core. */
+  readonly epoch: string;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly logger: Logger;
+}
+
+/** More proxies than a Swarm has nodes: somebody opens sessions for the sake of it. */
+const MAX_SESSIONS = 2_000;
+/** What was said last still counts this long after a session broke off: an agent that reconnects says it again. */
+const REMEMBER_MS = 60_000;
+/** What the agents of one extension say is kept and printed for people. */
+const MAX_FINDINGS = 1_000;
+/** An agent may ask for the bytes of a directive that was the newest a moment ago. */
+const RECENT_ARTIFACTS = 3;
+
+interface OpenSession {
+  readonly over: AbortController;
+  seen: AgentSession;
+}
+
+/** What a task said, for a while longer than its session lasts. */
+interface Said {
+  readonly findings: readonly Finding[];
+  readonly closedAtMs: number | undefined;
+}
+
+export function createAgentsDesk({ extension, board, epoch, clock, logger }: AgentsDeskParts): AgentsDesk {
+  const { settings } = extension;
+  const open = new Map<string, OpenSession>();
+  const said = new Map<string, Said>();
+  const recent: ConfigArtifact[] = [];
+  extension.agents.set({ sessions: [] });
+
+  function publish(): void {
+    extension.agents.set({ sessions: [...open.values()].map(({ seen }) => seen) });
+    settleFindings();
+  }
+
+  /** Equal findings of several proxies are one. */
+  function settleFindings(): void {
+    for (const [taskId, { closedAtMs }] of said) {
+      if (closedAtMs !== undefined && clock.now() - closedAtMs >= REMEMBER_MS) {
+        said.delete(taskId);
+      }
+    }
+    const all = new Map<string, Finding>();
+    for (const finding of [...refusalFindings(), ...[...said.values()].flatMap(({ findings }) => findings)]) {
+      if (all.size < MAX_FINDINGS) {
+        all.set(findingKey(finding), finding);
+      }
+    }
+    board.setFindings(`agents ${settings.name}`, [...all.values()]);
+  }
+
+  /** Only what is newest counts: who refused an older artifact has been told something else meanwhile. */
+  function refusalFindings(): readonly Finding[] {
+    const newest = extension.rendered.get()?.artifact.digest;
+    return [...open.values()].flatMap(({ seen: { refused } }) =>
+      refused !== undefined && refused.artifactDigest === newest
+        ? [refusedFinding(refused.reason, settings.serviceCluster)]
+        : [],
+    );
+  }
+
+  function begin(hello: AgentHello): OpenSession {
+    const older = open.get(hello.taskId);
+    if (older === undefined && open.size >= MAX_SESSIONS) {
+      throw refusal('exhausted', `more than ${MAX_SESSIONS} proxies have a session`);
+    }
+    older?.over.abort(refusal('precondition', 'a newer session of this task has taken over'));
+    const session: OpenSession = {
+      over: new AbortController(),
+      seen: {
+        taskId: hello.taskId,
+        nodeId: hello.nodeId,
+        artifactDigest: hello.artifactDigest,
+        connectedAtMs: clock.now(),
+      },
+    };
+    open.set(hello.taskId, session);
+    publish();
+    logger.info(
+      { task: hello.taskId, node: hello.nodeId, nginx: hello.proxyVersion, open: open.size },
+      'agent connected',
+    );
+    return session;
+  }
+
+  function end(session: OpenSession): void {
+    const { taskId } = session.seen;
+    // Else a newer session has taken the task over.
+    if (open.get(taskId) === session) {
+      open.delete(taskId);
+      const last = said.get(taskId);
+      if (last !== undefined) {
+        said.set(taskId, { ...last, closedAtMs: clock.now() });
+      }
+      publish();
+      logger.info({ task: taskId, open: open.size }, 'agent disconnected');
+    }
+  }
+
+  function take(session: OpenSession, report: AgentReport): void {
+    const { taskId } = session.seen;
+    const { artifactDigest, outcome, durationMs, findings } = report;
+    logger.debug({ task: taskId, artifact: artifactDigest?.slice(0, 12), outcome: outcome.kind, durationMs }, 'report');
+    session.seen = afterReport(session.seen, report);
+    if (outcome.kind === 'draining') {
+      said.delete(taskId);
+    } else {
+      said.set(taskId, { findings, closedAtMs: undefined });
+    }
+    publish();
+  }
+
+  /** Until the agent ends its side or `scope` aborts; never rejects, and ends the session when the reports do. */
+  async function listen(session: OpenSession, reports: AsyncIterable<AgentReport>, scope: AbortSignal): Promise<void> {
+    const iterator = reports[Symbol.asyncIterator]();
+    const over = untilAborted(scope);
+    try {
+      for (;;) {
+        const next = await Promise.race([iterator.next(), over]);
+        if (next === undefined || scope.aborted) {
+          return;
+        }
+        if (next.done === true) {
+          session.over.abort(ENDED);
+          return;
+        }
+        take(session, next.value);
+      }
+    } catch (error) {
+      session.over.abort(error);
+    }
+  }
+
+  function remember(artifact: ConfigArtifact): void {
+    recent.unshift(artifact);
+    recent.length = Math.min(recent.length, RECENT_ARTIFACTS);
+  }
+
+  async function* directives(signal: AbortSignal): AsyncIterable<AgentDirective> {
+    if (!settings.hitless) {
+      yield { kind: 'none' };
+      await untilAborted(signal);
+      throw abortReason(signal);
+    }
+    let told: string | undefined;
+    // Here a reload budget would hold back what may wait: whatever is sent is the newest, however late.
+    for await (const { revision, artifact } of extension.rendered.watch(signal)) {
+      if (artifact.digest !== told) {
+        told = artifact.digest;
+        if (recent[0]?.digest !== artifact.digest) {
+          remember(artifact);
+        }
+        settleFindings();
+        yield { kind: 'serve', revision: { ...revision, epoch }, manifest: manifestOf(artifact) };
+      }
+    }
+  }
+
+  return {
+    async *session(hello, reports, signal) {
+      signal.throwIfAborted();
+      const session = begin(hello);
+      const scope = AbortSignal.any([signal, session.over.signal]);
+      const listening = listen(session, reports, scope);
+      try {
+        yield* directives(scope);
+      } catch (error) {
+        if (session.over.signal.reason !== ENDED) {
+          throw error;
+        }
+      } finally {
+        session.over.abort(ENDED);
+        await listening;
+        end(session);
+      }
+    },
+    blobs: (digests) => digests.map((digest) => findBlob(digest, recent)),
+    proxies() {
+      settleFindings();
+      return [...open.values()].map(({ seen }) => proxyOf(seen)).sort((a, b) => compareText(a.taskId, b.taskId));
+    },
+  };
+}
+
+/** Why a session is over when the agent ended it. */
+const ENDED = new Error('the agent ended its session');
+
+function afterReport(seen: AgentSession, { artifactDigest, outcome }: AgentReport): AgentSession {
+  switch (outcome.kind) {
+    case 'applied':
+      return { ...seen, artifactDigest, refused: undefined };
+    case 'refused':
+      return artifactDigest === undefined ? seen : { ...seen, refused: { artifactDigest, reason: outcome.reason } };
+    case 'draining':
+      return seen;
+  }
+}
+
+function refusedFinding(reason: string, serviceCluster: string): Finding {
+  return createFinding(
+    'DELIVERY.REFUSED',
+    `A proxy's NGINX will not serve the newest file and keeps the one before: ${reason.slice(0, 1_000)}`,
+    { serviceCluster, value: reason },
+  );
+}
+
+function findBlob(digest: string, artifacts: readonly ConfigArtifact[]): BlobContent {
+  for (const artifact of artifacts) {
+    const position = manifestOf(artifact).entries.findIndex(({ blob }) => blob === digest);
+    const file = artifact.files[position];
+    if (file !== undefined) {
+      return { digest, bytes: file.bytes };
+    }
+  }
+  throw refusal('not-found', `no artifact of late has the blob ${digest}`);
+}
+
+function proxyOf({ taskId, nodeId, artifactDigest, refused }: AgentSession): ProxyStatus {
+  return { taskId, nodeId, artifactDigest, refused };
+}
+
+function untilAborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve(undefined);
+      return;
+    }
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+}
