@@ -2,6 +2,7 @@
 
 import { type LabelOutcome, parseLabels } from '../labels/parse-labels.ts';
 import { type BuiltModels, buildModels, type ClusterDefinition } from '../model/build.ts';
+import type { ClusterModel } from '../model/cluster.ts';
 import type { Finding } from '../model/finding.ts';
 import type { RoutingIntent } from '../model/intent.ts';
 import { toPort } from '../model/names.ts';
@@ -19,19 +20,36 @@ export function createReviser(snapshots: ReadableCell<Snapshot>, board: Board, l
     name: 'revise',
     async run(signal) {
       let sequence = 0;
+      const hops = createHopMemory();
       const extensions = [...board.extensions.values()];
       const definitions = extensions.map(({ settings }) => definitionOf(settings));
       for await (const snapshot of snapshots.watch(signal)) {
         sequence += 1;
         const { built, findings } = modelsOf(snapshot, definitions);
         board.setFindings('routing', findings);
-        built.models.forEach((model, position) => {
-          const extension = extensions[position];
-          if (extension) {
-            publishRevision(extension, model, { sequence, versionIndex: snapshot.versionIndex }, logger);
-          }
-        });
+        built.models
+          .map((model) => hops.keep(model))
+          .forEach((model, position) => {
+            const extension = extensions[position];
+            if (extension) {
+              publishRevision(extension, model, { sequence, versionIndex: snapshot.versionIndex }, logger);
+            }
+          });
       }
+    },
+  };
+}
+
+/** Clusters whose TLS port has gone through the hop since core started keep it: taking it away resets connections, adding it does not. */
+export function createHopMemory(): { keep(model: ClusterModel): ClusterModel } {
+  const taken = new Set<string>();
+  return {
+    keep(model) {
+      const { extension, tlsHop } = model.header;
+      if (tlsHop) {
+        taken.add(extension);
+      }
+      return tlsHop || !taken.has(extension) ? model : { ...model, header: { ...model.header, tlsHop: true } };
     },
   };
 }
@@ -83,6 +101,7 @@ function publishRevision(
 export function definitionOf(settings: ExtensionSettings): ClusterDefinition {
   return {
     proxyServiceName: settings.proxyServiceName,
+    networks: settings.networks,
     header: {
       serviceCluster: settings.serviceCluster,
       extension: settings.name,

@@ -11,15 +11,16 @@ import {
   compareText,
   type HostEntry,
   type HostTls,
-  type PathRoute,
   type Pool,
   type PoolId,
 } from './cluster.ts';
-import { createFinding, type Finding } from './finding.ts';
+import { createFinding, type Finding, findingKey } from './finding.ts';
+import { type BuiltHost, buildHost, passesThrough, terminateTls } from './host.ts';
 import type { RoutingIntent } from './intent.ts';
-import { about, type Member, resolveMember } from './member.ts';
-import type { Hostname, PathPrefix, SecretName } from './names.ts';
+import { about, type Member, type ProxyNetworks, resolveMember } from './member.ts';
+import type { Hostname } from './names.ts';
 import { buildPool } from './pool.ts';
+import { findLoops, loopFinding } from './redirects.ts';
 import type { Snapshot } from './snapshot.ts';
 import { addTo, indexSnapshot, type SnapshotIndex } from './snapshot-index.ts';
 
@@ -27,6 +28,8 @@ import { addTo, indexSnapshot, type SnapshotIndex } from './snapshot-index.ts';
 export interface ClusterDefinition {
   readonly header: Omit<ClusterHeader, 'defaultPool' | 'defaultTls' | 'tlsHop'>;
   readonly proxyServiceName: string;
+  /** Names of the only networks that the proxies join, the control network aside; `undefined`: those of the routed services. */
+  readonly networks: readonly string[] | undefined;
 }
 
 export interface BuiltModels {
@@ -54,7 +57,17 @@ export function buildModels(
   const models = definitions.map((definition) =>
     buildCluster(index, byCluster.get(definition.header.serviceCluster) ?? [], definition, findings),
   );
-  return { models, findings };
+  return { models, findings: distinctFindings(findings) };
+}
+
+/** A service with a thousand hosts says the same of each of them: once is enough. */
+function distinctFindings(findings: readonly Finding[]): readonly Finding[] {
+  const byKey = new Map<string, Finding>();
+  for (const finding of findings) {
+    const key = findingKey(finding);
+    byKey.set(key, byKey.get(key) ?? finding);
+  }
+  return [...byKey.values()];
 }
 
 function compareAge(a: RoutingIntent, b: RoutingIntent): number {
@@ -81,121 +94,90 @@ function buildCluster(
   definition: ClusterDefinition,
   findings: Finding[],
 ): ClusterModel {
-  const proxyNetworks = new Set(index.servicesByName.get(definition.proxyServiceName)?.networkIds ?? []);
-  const members = intents.flatMap((intent) => resolveMember(index, intent, proxyNetworks, findings));
-  const pools = new Map<PoolId, Pool>();
-  const hosts = groupByHost(members).map(([host, ofHost]) => buildHost(index, host, ofHost, pools, findings));
-  const defaultMembers = members.filter(({ intent }) => intent.defaultBackend);
-  const defaultPool = buildDefaultPool(index, defaultMembers, pools, findings);
+  const proxy = proxyNetworks(index, definition);
+  const members = intents.flatMap((intent) => resolveMember(index, intent, proxy, findings));
+  const built = groupByHost(members).map(([host, ofHost]) => buildHost(index, host, ofHost));
+  findings.push(...built.flatMap((one) => one.findings));
+  const fallback = buildDefault(
+    index,
+    members.filter(({ intent }) => intent.defaultBackend),
+    findings,
+  );
+  const pools = [...built.flatMap((one) => one.pools), ...fallback.pools];
   return {
     header: {
       ...definition.header,
-      defaultPool,
-      defaultTls: { kind: 'none' },
-      tlsHop: hosts.some(({ tls }) => tls.kind === 'passthrough'),
+      defaultPool: fallback.pool,
+      defaultTls: fallback.tls,
+      tlsHop: [fallback.tls, ...built.map(({ entry }) => entry.tls)].some(({ kind }) => kind === 'passthrough'),
     },
-    hosts: hosts.sort((a, b) => compareText(a.host, b.host)),
-    pools: [...pools.values()].sort((a, b) => compareText(a.id, b.id)),
+    hosts: withoutLoops(built, definition.header.published, findings),
+    pools: pools.sort((a, b) => compareText(a.id, b.id)),
   };
 }
 
-function groupByHost(members: readonly Member[]): [Hostname, Member[]][] {
+function proxyNetworks(index: SnapshotIndex, { proxyServiceName, networks }: ClusterDefinition): ProxyNetworks {
+  return {
+    attached: new Set(index.servicesByName.get(proxyServiceName)?.networkIds ?? []),
+    offered: networks === undefined ? undefined : new Set(networks),
+  };
+}
+
+/** Sorted by host; members keep their order. */
+function groupByHost(members: readonly Member[]): readonly (readonly [Hostname, readonly Member[]])[] {
   const groups = new Map<Hostname, Member[]>();
   for (const member of members) {
     for (const host of member.intent.hosts) {
       addTo(groups, host, member);
     }
   }
-  return [...groups];
+  return [...groups].sort(([a], [b]) => compareText(a, b));
 }
 
-function buildHost(
-  index: SnapshotIndex,
-  host: Hostname,
-  members: readonly Member[],
-  pools: Map<PoolId, Pool>,
+function withoutLoops(
+  built: readonly BuiltHost[],
+  published: ClusterHeader['published'],
   findings: Finding[],
-): HostEntry {
-  const byPrefix = new Map<PathPrefix, Member[]>();
-  for (const member of members) {
-    addTo(byPrefix, member.intent.contextRoot.prefix, member);
+): readonly HostEntry[] {
+  const claims = built.flatMap((one) => one.claims);
+  if (claims.length === 0) {
+    return built.map(({ entry }) => entry);
   }
-  const routes = [...byPrefix].flatMap(([prefix, ofPath]) => buildRoute(index, host, prefix, ofPath, pools, findings));
-  return {
-    host,
-    tls: hostTls(host, members),
-    redirects: members.flatMap(({ intent }) => intent.redirects).filter(({ source }) => source.host === host),
-    routes: routes.sort((a, b) => compareText(a.prefix, b.prefix)),
-  };
-}
-
-/** The oldest service that asks for TLS decides for the host. */
-function hostTls(host: Hostname, members: readonly Member[]): HostTls {
-  const tls = members.map(({ intent }) => intent).find((intent) => intent.tls.kind !== 'none');
-  switch (tls?.tls.kind) {
-    case 'terminate':
-      return {
-        kind: 'terminate',
-        certificate: secretFile(tls.tls.certificate),
-        key: tls.tls.key === undefined ? undefined : secretFile(tls.tls.key),
-        only: tls.tls.only,
-      };
-    case 'passthrough':
-      return { kind: 'passthrough', pool: poolId(host, tls.contextRoot.prefix) };
-    case 'none':
-    case undefined:
-      return { kind: 'none' };
-  }
-}
-
-function secretFile(secret: SecretName) {
-  return { secret, path: `/run/secrets/${secret}` };
-}
-
-function poolId(host: Hostname, prefix: PathPrefix): PoolId {
-  return `${host}${prefix}`;
-}
-
-function buildRoute(
-  index: SnapshotIndex,
-  host: Hostname,
-  prefix: PathPrefix,
-  members: readonly Member[],
-  pools: Map<PoolId, Pool>,
-  findings: Finding[],
-): readonly PathRoute[] {
-  const [oldest] = members;
-  if (oldest === undefined) {
-    return [];
-  }
-  const pool = buildPool(index, poolId(host, prefix), oldest, members, findings);
-  pools.set(pool.id, pool);
-  const { contextRoot, websocketEndpoints } = oldest.intent;
-  return [{ prefix, rewrite: contextRoot.rewrite, pool: pool.id, websocketEndpoints }];
+  const loops = findLoops(claims, new Map(built.map(({ entry }) => [entry.host, entry])), published);
+  findings.push(...claims.filter((claim) => loops.has(claim)).map(loopFinding));
+  return built.map(({ entry, claims: own }) =>
+    own.some((claim) => loops.has(claim))
+      ? { ...entry, redirects: own.filter((claim) => !loops.has(claim)).map(({ redirect }) => redirect) }
+      : entry,
+  );
 }
 
 /** A host name can never begin with a parenthesis, so this id is never a host's. */
 const DEFAULT_POOL: PoolId = '(default)';
 
-function buildDefaultPool(
-  index: SnapshotIndex,
-  members: readonly Member[],
-  pools: Map<PoolId, Pool>,
-  findings: Finding[],
-): PoolId | undefined {
+interface BuiltDefault {
+  readonly pool: PoolId | undefined;
+  readonly tls: HostTls;
+  readonly pools: readonly Pool[];
+}
+
+/** Hosts that nobody claimed. A default backend that wants its connections unopened answers on the TLS port alone. */
+function buildDefault(index: SnapshotIndex, members: readonly Member[], findings: Finding[]): BuiltDefault {
   const [oldest, ...others] = members;
   if (oldest === undefined) {
-    return undefined;
+    return { pool: undefined, tls: { kind: 'none' }, pools: [] };
   }
-  for (const { intent } of others) {
-    findings.push(
-      createFinding(
-        'ROUTE.OPTIONS_DIFFER',
-        `${oldest.service.name} is older and already the default backend of this service cluster.`,
-        about(intent, 'com.docker.lb.default_backend'),
-      ),
-    );
-  }
-  pools.set(DEFAULT_POOL, buildPool(index, DEFAULT_POOL, oldest, [oldest], findings));
-  return DEFAULT_POOL;
+  findings.push(...others.map(({ intent }) => secondDefault(oldest, intent)));
+  const pool = buildPool(index, { id: DEFAULT_POOL, shared: 'unclaimed hosts' }, oldest, [oldest], findings);
+  return passesThrough(oldest.intent)
+    ? { pool: undefined, tls: { kind: 'passthrough', pool: DEFAULT_POOL }, pools: [pool] }
+    : { pool: DEFAULT_POOL, tls: terminateTls(index, oldest, findings), pools: [pool] };
+}
+
+function secondDefault(oldest: Member, intent: RoutingIntent): Finding {
+  return createFinding(
+    'ROUTE.OPTIONS_DIFFER',
+    `${oldest.service.name} is older and already the default backend of this service cluster.`,
+    about(intent, 'com.docker.lb.default_backend'),
+  );
 }

@@ -27,7 +27,10 @@ export interface ClusterHeader {
   readonly optionsJson: string;
   /** Who answers hosts that nobody claimed. */
   readonly defaultPool: PoolId | undefined;
-  /** The default backend's TLS, for names that nobody claimed; `none` where there is no default backend. Its pool is `defaultPool`. */
+  /**
+   * The default backend's TLS, for names that nobody claimed; `none` where there is no default backend. Ended at the proxy, its requests
+   * go to `defaultPool`; passed through, there is no `defaultPool`, and plain HTTP has no default.
+   */
   readonly defaultTls: HostTls;
   /**
    * The TLS port goes through a preread `stream` server. `true` from the first host that is passed through, and for as long as core

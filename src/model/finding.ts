@@ -57,7 +57,10 @@ export const FINDINGS = {
     severity: 'warn',
     harm: 'a proxy that is not on the network yet answers 503 for its routes',
   },
-  'SECRET.NOT_MOUNTED': { severity: 'warn', harm: 'the hosts that use it have no TLS on that proxy until it is rolled' },
+  'SECRET.NOT_MOUNTED': {
+    severity: 'warn',
+    harm: 'the hosts that use it have no TLS on that proxy until it is rolled',
+  },
   'SECRET.UNREADABLE': { severity: 'error', harm: 'the hosts that use it lose TLS' },
   'SECRET.NOT_PEM': { severity: 'error', harm: 'the hosts that use it lose TLS' },
   'SECRET.KEY_MISMATCH': { severity: 'error', harm: 'the hosts that use it lose TLS' },

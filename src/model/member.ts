@@ -3,7 +3,7 @@ import { compareText, type PoolNetwork } from './cluster.ts';
 import { createFinding, type Finding } from './finding.ts';
 import type { RoutingIntent } from './intent.ts';
 import { type Port, toPort } from './names.ts';
-import type { Network, Service } from './snapshot.ts';
+import { type Network, type Service, STACK_LABEL } from './snapshot.ts';
 import type { SnapshotIndex } from './snapshot-index.ts';
 
 /** An intent whose port and network are known. */
@@ -14,10 +14,18 @@ export interface Member {
   readonly network: PoolNetwork;
 }
 
+/** Networks of a cluster's proxies. */
+export interface ProxyNetworks {
+  /** Ids of those that the proxies have now; one of them is preferred where a service leaves the choice. */
+  readonly attached: ReadonlySet<string>;
+  /** Names of the only ones that they ever join; `undefined`: those of the routed services. */
+  readonly offered: ReadonlySet<string> | undefined;
+}
+
 export function resolveMember(
   index: SnapshotIndex,
   intent: RoutingIntent,
-  proxyNetworks: ReadonlySet<string>,
+  proxy: ProxyNetworks,
   findings: Finding[],
 ): readonly Member[] {
   const service = index.services.get(intent.service.id);
@@ -25,15 +33,18 @@ export function resolveMember(
     return [];
   }
   const port = resolvePort(intent, service);
-  const network = resolveNetwork(index, intent, service, proxyNetworks);
+  const network = resolveNetwork(index, intent, service, proxy);
   for (const outcome of [port, network]) {
     if (outcome.finding !== undefined) {
       findings.push(outcome.finding);
     }
   }
-  return port.value === undefined || network.value === undefined
-    ? []
-    : [{ intent, service, port: port.value, network: network.value }];
+  if (port.value === undefined || network.value === undefined) {
+    return [];
+  }
+  const member = { intent, service, port: port.value, network: network.value };
+  findings.push(...doubtsAbout(member));
+  return [member];
 }
 
 /** A value, a finding, or both. */
@@ -80,15 +91,15 @@ function resolveNetwork(
   index: SnapshotIndex,
   intent: RoutingIntent,
   service: Service,
-  proxyNetworks: ReadonlySet<string>,
+  proxy: ProxyNetworks,
 ): Resolved<PoolNetwork> {
   switch (intent.network.kind) {
     case 'bridge':
       return { value: { kind: 'host' } };
     case 'named':
-      return namedNetwork(index, intent, service, intent.network.name);
+      return namedNetwork(index, intent, service, proxy, intent.network.name);
     case 'auto':
-      return chooseNetwork(index, intent, service, proxyNetworks);
+      return chooseNetwork(index, intent, service, proxy);
   }
 }
 
@@ -96,27 +107,30 @@ function namedNetwork(
   index: SnapshotIndex,
   intent: RoutingIntent,
   service: Service,
+  { offered }: ProxyNetworks,
   name: string,
 ): Resolved<PoolNetwork> {
-  const stack = service.labels['com.docker.stack.namespace'];
+  const stack = service.labels[STACK_LABEL];
   const names = stack === undefined ? [name] : [name, `${stack}_${name}`];
   const attached = attachedNetworks(index, service);
   const found = names.flatMap((candidate) => attached.filter((network) => network.name === candidate))[0];
   if (found !== undefined) {
-    return { value: overlay(found) };
+    return offered === undefined || offered.has(found.name)
+      ? { value: overlay(found) }
+      : { finding: notOffered(intent, offered, name) };
   }
   const exists = [...index.networks.values()].some((network) => names.includes(network.name));
-  const offered = attached.map((network) => network.name).join(', ') || 'none';
+  const own = namesOf(attached) || 'none';
   return {
     finding: exists
       ? createFinding(
           'LABEL.NETWORK_NOT_ATTACHED',
-          `The service is not attached to this network. Attach it, or name one of its own: ${offered}.`,
+          `The service is not attached to this network. Attach it, or name one of its own: ${own}.`,
           about(intent, NETWORK_LABEL, name),
         )
       : createFinding(
           'LABEL.NETWORK_UNKNOWN',
-          `There is no such network in this Swarm. Networks of the service: ${offered}.`,
+          `There is no such network in this Swarm. Networks of the service: ${own}.`,
           about(intent, NETWORK_LABEL, name),
         ),
   };
@@ -126,11 +140,10 @@ function chooseNetwork(
   index: SnapshotIndex,
   intent: RoutingIntent,
   service: Service,
-  proxyNetworks: ReadonlySet<string>,
+  proxy: ProxyNetworks,
 ): Resolved<PoolNetwork> {
   const attached = attachedNetworks(index, service);
-  const [first] = attached;
-  if (first === undefined) {
+  if (attached.length === 0) {
     return service.ports.some((port) => port.mode === 'host')
       ? { value: { kind: 'host' } }
       : {
@@ -141,18 +154,43 @@ function chooseNetwork(
           ),
         };
   }
-  if (attached.length === 1) {
-    return { value: overlay(first) };
+  const { offered } = proxy;
+  const usable = offered === undefined ? attached : attached.filter(({ name }) => offered.has(name));
+  const [first] = usable;
+  if (first === undefined) {
+    return { finding: notOffered(intent, offered ?? new Set(), namesOf(attached)) };
   }
-  const chosen = attached.find((network) => proxyNetworks.has(network.id)) ?? first;
+  return usable.length === 1 ? { value: overlay(first) } : preferred(intent, usable, first, proxy);
+}
+
+function preferred(
+  intent: RoutingIntent,
+  usable: readonly Network[],
+  first: Network,
+  proxy: ProxyNetworks,
+): Resolved<PoolNetwork> {
+  const chosen = usable.find((network) => proxy.attached.has(network.id)) ?? first;
   return {
     value: overlay(chosen),
     finding: createFinding(
       'LABEL.NETWORK_AMBIGUOUS',
-      `The service is on several networks (${attached.map((network) => network.name).join(', ')}) and the label ${NETWORK_LABEL} is not set: ${chosen.name} was chosen. Name one to be sure.`,
+      `The service is on several networks (${namesOf(usable)}) and the label ${NETWORK_LABEL} is not set: ${chosen.name} was chosen. Name one to be sure.`,
       about(intent, NETWORK_LABEL),
     ),
   };
+}
+
+function notOffered(intent: RoutingIntent, offered: ReadonlySet<string>, value: string): Finding {
+  const names = [...offered].sort(compareText).join(', ');
+  return createFinding(
+    'LABEL.NETWORK_NOT_OFFERED',
+    `The proxies of this service cluster join only the networks in their extension's Networks (${names}). Attach the service to one of them and name it in ${NETWORK_LABEL}, or let the operator add yours.`,
+    about(intent, NETWORK_LABEL, value),
+  );
+}
+
+function namesOf(networks: readonly Network[]): string {
+  return networks.map(({ name }) => name).join(', ');
 }
 
 /** Never the ingress network; sorted by name (an engine's own network may share a name with Swarm's). */
@@ -165,4 +203,42 @@ function attachedNetworks(index: SnapshotIndex, service: Service): readonly Netw
 
 function overlay(network: Network): PoolNetwork {
   return { kind: 'overlay', id: network.id, name: network.name };
+}
+
+/** What will not work as asked, although the service is routed. */
+function doubtsAbout(member: Member): readonly Finding[] {
+  const { intent, service, port, network } = member;
+  const doubts: Finding[] = [];
+  if (network.kind === 'host' && !publishesOnNode(member)) {
+    doubts.push(
+      createFinding(
+        'ROUTE.HOST_PORT_MISSING',
+        `Without an overlay network the service is reached at its nodes, and it publishes no port there for ${port}: add "--publish mode=host,target=${port}", or in a stack file a port with "mode: host".`,
+        about(intent, intent.network.kind === 'bridge' ? NETWORK_LABEL : 'com.docker.lb.port'),
+      ),
+    );
+  }
+  if (intent.backendMode === 'vip' && !hasVirtualIp(member)) {
+    const reason = service.endpointMode === 'dnsrr' ? 'its endpoint mode is dnsrr' : 'it is reached at its nodes';
+    doubts.push(
+      createFinding(
+        'ROUTE.VIP_MISSING',
+        `The service has no virtual IP to route to: ${reason}. Use endpoint_mode vip and an overlay network, or take the label away.`,
+        about(intent, 'com.docker.lb.backend_mode', 'vip'),
+      ),
+    );
+  }
+  return doubts;
+}
+
+/** Whether its port is published on the nodes where its tasks run. */
+export function publishesOnNode({ service, port }: Member): boolean {
+  return service.ports.some(
+    ({ mode, protocol, targetPort }) => mode === 'host' && protocol === 'tcp' && targetPort === port,
+  );
+}
+
+/** Whether Swarm gives the service an address of its own on the member's network, sooner or later. */
+export function hasVirtualIp({ service, network }: Member): boolean {
+  return service.endpointMode === 'vip' && network.kind === 'overlay';
 }

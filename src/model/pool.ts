@@ -1,71 +1,111 @@
 /** Members that share a host and a path become one pool: the oldest one's options and network, everybody's endpoints. */
 import { compareText, type Endpoint, type Pool, type PoolId } from './cluster.ts';
+import { poolDifferences } from './differing.ts';
 import { createFinding, type Finding } from './finding.ts';
-import type { RoutingIntent } from './intent.ts';
-import { about, type Member, NETWORK_LABEL } from './member.ts';
+import type { UpstreamTls } from './intent.ts';
+import { about, hasVirtualIp, type Member, NETWORK_LABEL, publishesOnNode } from './member.ts';
 import { toPort } from './names.ts';
-import { canonicalJson } from './revision.ts';
+import { resolveSecret } from './secrets.ts';
 import type { Task } from './snapshot.ts';
 import type { SnapshotIndex } from './snapshot-index.ts';
+import { fitWeights } from './weights.ts';
 
+/** `shared` is what people call it in findings: the host and its path. */
 export function buildPool(
   index: SnapshotIndex,
-  id: PoolId,
+  { id, shared }: { readonly id: PoolId; readonly shared: string },
   oldest: Member,
   members: readonly Member[],
   findings: Finding[],
 ): Pool {
-  const sharing = members.flatMap((member) => joinPool(id, oldest, member, findings));
-  const { balance, upstreamTls, failure } = oldest.intent;
+  const sharing = members.flatMap((member) => joinPool(shared, oldest, member, findings));
+  const { balance, failure } = oldest.intent;
+  const upstream = resolveUpstreamTls(index, oldest, findings);
   return {
     id,
     services: sharing.map(({ service }) => service.name),
     network: oldest.network,
     balance,
-    upstreamTls,
+    upstreamTls: upstream.tls,
     failure,
-    endpoints: reduceWeights(distinct(sharing.flatMap((member) => endpointsOf(index, member)))),
+    endpoints: upstream.usable ? weighed(distinct(sharing.flatMap((member) => candidatesOf(index, member)))) : [],
   };
 }
 
-/** A younger service joins on the oldest one's network; when it is not attached to that one it has no endpoints to give. */
-function joinPool(id: PoolId, oldest: Member, member: Member, findings: Finding[]): readonly Member[] {
+/** A younger service joins on the oldest one's terms; when it cannot be reached there it has no endpoints to give. */
+function joinPool(shared: string, oldest: Member, member: Member, findings: Finding[]): readonly Member[] {
   if (member === oldest) {
     return [member];
   }
-  if (!sameOptions(oldest.intent, member.intent)) {
-    findings.push(
-      createFinding(
-        'ROUTE.OPTIONS_DIFFER',
-        `${oldest.service.name} is older and its options are used for ${id}. Give both services the same options.`,
-        about(member.intent, 'com.docker.lb'),
-      ),
-    );
-  }
+  findings.push(...poolDifferences(shared, oldest, member));
   const { network } = oldest;
-  if (network.kind === 'overlay' && !member.service.networkIds.includes(network.id)) {
-    findings.push(
-      createFinding(
-        'LABEL.NETWORK_NOT_ATTACHED',
-        `The service shares ${id} with ${oldest.service.name}, which is routed on ${network.name}: attach it to that network too.`,
-        about(member.intent, NETWORK_LABEL),
-      ),
-    );
+  const { backendMode } = oldest.intent;
+  const joined = { ...member, network, intent: { ...member.intent, backendMode } };
+  const reachable =
+    network.kind === 'overlay' ? member.service.networkIds.includes(network.id) : publishesOnNode(member);
+  if (!reachable) {
+    findings.push(unreachable(shared, oldest, joined));
     return [];
   }
-  return [{ ...member, network }];
+  return [joined];
 }
 
-function sameOptions(a: RoutingIntent, b: RoutingIntent): boolean {
-  return canonicalJson(sharedOptions(a)) === canonicalJson(sharedOptions(b));
+function unreachable(shared: string, oldest: Member, { intent, port, network }: Member): Finding {
+  return network.kind === 'overlay'
+    ? createFinding(
+        'LABEL.NETWORK_NOT_ATTACHED',
+        `The service shares ${shared} with ${oldest.service.name}, which is routed on ${network.name}: attach it to that network too.`,
+        about(intent, NETWORK_LABEL),
+      )
+    : createFinding(
+        'ROUTE.HOST_PORT_MISSING',
+        `The service shares ${shared} with ${oldest.service.name}, which is reached at its nodes: publish port ${port} in host mode too.`,
+        about(intent, NETWORK_LABEL),
+      );
 }
 
-function sharedOptions({ balance, upstreamTls, failure, contextRoot, tls, websocketEndpoints }: RoutingIntent) {
-  return { balance, upstreamTls, failure, rewrite: contextRoot.rewrite, tls, websocketEndpoints };
+/** A CA that does not exist: nothing may be sent, because nothing could be verified. */
+function resolveUpstreamTls(
+  index: SnapshotIndex,
+  oldest: Member,
+  findings: Finding[],
+): { readonly tls: UpstreamTls; readonly usable: boolean } {
+  const tls = oldest.intent.upstreamTls;
+  if (tls.kind === 'off' || tls.verify.kind === 'none' || tls.verify.ca === undefined) {
+    return { tls, usable: true };
+  }
+  const ca = resolveSecret(index, oldest, 'ssl_backend_ca', tls.verify.ca, findings);
+  return { tls: { kind: 'on', verify: { kind: 'required', ca } }, usable: ca !== undefined };
+}
+
+/** An endpoint whose weight is still its service's own. */
+interface Candidate {
+  readonly endpoint: Endpoint;
+  readonly member: Member;
+}
+
+function candidatesOf(index: SnapshotIndex, member: Member): readonly Candidate[] {
+  return endpointsOf(index, member).map((endpoint) => ({ endpoint, member }));
+}
+
+/** Sorted, and one per address and port. */
+function distinct(candidates: readonly Candidate[]): readonly Candidate[] {
+  return [...candidates].sort((a, b) => compareEndpoints(a.endpoint, b.endpoint)).filter(isFirst);
+}
+
+function weighed(candidates: readonly Candidate[]): readonly Endpoint[] {
+  const counts = new Map<Member, number>();
+  for (const { member } of candidates) {
+    counts.set(member, (counts.get(member) ?? 0) + 1);
+  }
+  const groups = [...counts].map(([member, count]) => ({ weight: member.intent.weight, count }));
+  const fitted = fitWeights(groups);
+  const weights = new Map([...counts.keys()].map((member, at) => [member, fitted[at] ?? 1]));
+  return candidates.map(({ endpoint, member }) => ({ ...endpoint, weight: weights.get(member) ?? 1 }));
 }
 
 function endpointsOf(index: SnapshotIndex, member: Member): readonly Endpoint[] {
-  if (member.intent.backendMode === 'vip') {
+  if (member.intent.backendMode === 'vip' && hasVirtualIp(member)) {
     return vipEndpoints(member);
   }
   const tasks = (index.tasks.get(member.service.id) ?? []).filter((task) => isUsable(index, task));
@@ -78,7 +118,11 @@ function isUsable(index: SnapshotIndex, task: Task): boolean {
   return task.desiredState === 'running' && task.state === 'running' && node?.state !== 'down';
 }
 
+/** Nobody is behind the address of a service that is scaled to zero. No other change of tasks shows here. */
 function vipEndpoints({ intent, service, port, network }: Member): readonly Endpoint[] {
+  if (service.mode.kind === 'replicated' && service.mode.replicas === 0) {
+    return [];
+  }
   return service.virtualIps
     .filter((vip) => network.kind === 'overlay' && vip.networkId === network.id)
     .map(({ address }) => ({
@@ -110,21 +154,6 @@ function addressesOf(
   return address === undefined || hostPort === undefined ? [] : [{ address, port: hostPort }];
 }
 
-/** Sorted, and one per address and port. */
-function distinct(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-  return [...endpoints].sort(compareEndpoints).filter(isFirst);
-}
-
-/** Shares stay, numbers shrink: large weights cost NGINX time and memory at every parse. */
-function reduceWeights(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-  const divisor = endpoints.reduce((common, { weight }) => greatestCommonDivisor(common, weight), 0);
-  return divisor <= 1 ? endpoints : endpoints.map((endpoint) => ({ ...endpoint, weight: endpoint.weight / divisor }));
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
-}
-
 function compareEndpoints(a: Endpoint, b: Endpoint): number {
   return compareText(a.address, b.address) || a.port - b.port || compareText(sourceId(a), sourceId(b));
 }
@@ -133,7 +162,7 @@ function sourceId({ source }: Endpoint): string {
   return source.kind === 'task' ? source.taskId : source.serviceId;
 }
 
-function isFirst(endpoint: Endpoint, position: number, sorted: readonly Endpoint[]): boolean {
-  const before = sorted[position - 1];
+function isFirst({ endpoint }: Candidate, position: number, sorted: readonly Candidate[]): boolean {
+  const before = sorted[position - 1]?.endpoint;
   return before === undefined || before.address !== endpoint.address || before.port !== endpoint.port;
 }

@@ -1,5 +1,5 @@
 /** A Snapshot by the keys that building a model asks for. */
-import type { Network, Node, Service, Snapshot, Task } from './snapshot.ts';
+import type { Network, Node, Secret, Service, Snapshot, Task } from './snapshot.ts';
 
 export interface SnapshotIndex {
   readonly services: ReadonlyMap<string, Service>;
@@ -7,6 +7,8 @@ export interface SnapshotIndex {
   readonly networks: ReadonlyMap<string, Network>;
   readonly nodes: ReadonlyMap<string, Node>;
   readonly tasks: ReadonlyMap<string, readonly Task[]>;
+  /** By name. */
+  readonly secrets: ReadonlyMap<string, Secret>;
 }
 
 export function indexSnapshot(snapshot: Snapshot): SnapshotIndex {
@@ -20,6 +22,7 @@ export function indexSnapshot(snapshot: Snapshot): SnapshotIndex {
     networks: new Map(snapshot.networks.map((network) => [network.id, network])),
     nodes: new Map(snapshot.nodes.map((node) => [node.id, node])),
     tasks,
+    secrets: new Map(snapshot.secrets.map((secret) => [secret.name, secret])),
   };
 }
 

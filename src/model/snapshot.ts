@@ -4,6 +4,9 @@
  */
 import type { IpAddress } from './names.ts';
 
+/** Which stack a Swarm object was deployed with; names in the stack's file lack `<stack>_`. */
+export const STACK_LABEL = 'com.docker.stack.namespace';
+
 /** All parts at one moment. `Version.Index` values of Swarm objects come from one raft log, so they can be ordered against each other. */
 export interface Snapshot {
   /** The highest `Version.Index` among the parts. */
@@ -15,6 +18,14 @@ export interface Snapshot {
   readonly nodes: readonly Node[];
   readonly networks: readonly Network[];
   readonly secrets: readonly Secret[];
+  /** `tasks` by service. Missing in snapshots that were not observed (tests, files). */
+  readonly tasksByService?: TasksByService;
+}
+
+/** A service whose tasks did not change has the same array in the next Snapshot. */
+export interface TasksByService {
+  get(serviceId: string): readonly Task[] | undefined;
+  values(): Iterable<readonly Task[]>;
 }
 
 export interface Service {

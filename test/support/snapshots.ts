@@ -9,7 +9,9 @@ import {
   parseHostname,
   parseIpAddress,
   parsePathPrefix,
+  parseSecretName,
   ROOT_PATH,
+  type SecretName,
   toPort,
 } from '../../src/model/names.ts';
 import type { Network, Node, Service, Snapshot, Task } from '../../src/model/snapshot.ts';
@@ -22,6 +24,9 @@ export function path(text: string): PathPrefix {
 }
 export function port(value: number): Port {
   return must(toPort(value), value);
+}
+export function secret(text: string): SecretName {
+  return must(parseSecretName(text), text);
 }
 export function ip(text: string): IpAddress {
   return must(parseIpAddress(text), text);

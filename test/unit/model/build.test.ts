@@ -9,6 +9,7 @@ import { host, intent, ip, network, node, path, port, service, snapshot, task } 
 
 const DEFINITION: ClusterDefinition = {
   proxyServiceName: 'interlock-proxy',
+  networks: undefined,
   header: {
     serviceCluster: '',
     extension: 'default',
@@ -170,10 +171,12 @@ describe('buildModels', () => {
   it("reports a younger service whose options differ, and uses the oldest one's", () => {
     const younger = service({ id: 'svc2', name: 'late', createdAt: '2026-02-01T00:00:00Z' });
     const { model, findings } = build({ services: [service(), younger] }, [
-      intent({ failure: { maxFails: 9, failTimeoutSeconds: 9 } }, younger),
+      intent({ failure: { maxFails: 9, failTimeoutSeconds: 10 } }, younger),
       intent(),
     ]);
-    expect(findings).toMatchObject([{ code: 'ROUTE.OPTIONS_DIFFER', service: 'late' }]);
+    expect(findings).toMatchObject([
+      { code: 'ROUTE.OPTIONS_DIFFER', service: 'late', subject: 'com.docker.lb.max_fails' },
+    ]);
     expect(model.pools[0]?.failure.maxFails).toBe(3);
   });
 

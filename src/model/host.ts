@@ -1,0 +1,138 @@
+/** One host: who serves which path, whose TLS it has, which redirects begin there. */
+import { compareText, type HostEntry, type HostTls, type PathRoute, type Pool, type PoolId } from './cluster.ts';
+import { tlsDifferences } from './differing.ts';
+import { createFinding, type Finding } from './finding.ts';
+import type { RoutingIntent } from './intent.ts';
+import { about, type Member } from './member.ts';
+import type { Hostname, PathPrefix } from './names.ts';
+import { buildPool } from './pool.ts';
+import { chooseRedirects, type RedirectClaim } from './redirects.ts';
+import { resolveSecret, secretFile } from './secrets.ts';
+import { addTo, type SnapshotIndex } from './snapshot-index.ts';
+
+export interface BuiltHost {
+  readonly entry: HostEntry;
+  readonly pools: readonly Pool[];
+  /** `entry.redirects` with who asked for them. */
+  readonly claims: readonly RedirectClaim[];
+  readonly findings: readonly Finding[];
+}
+
+/** `members` are all that name the host, oldest first, at least one. */
+export function buildHost(index: SnapshotIndex, host: Hostname, members: readonly Member[]): BuiltHost {
+  const findings: Finding[] = [];
+  const decider = tlsDecider(members);
+  const served = members.filter((member) => !isTlsConflict(host, decider, member, findings));
+  const paths = byPrefix(served.filter(({ intent }) => intent.tls.kind !== 'passthrough'));
+  const built = [...paths].map(([prefix, ofPath]) => buildRoute(index, host, prefix, ofPath, findings));
+  const tls = buildHostTls(index, host, served, decider, findings);
+  const claims = chooseRedirects(host, tls.tls, served, findings);
+  const entry: HostEntry = {
+    host,
+    tls: tls.tls,
+    redirects: claims.map(({ redirect }) => redirect),
+    routes: built.map(({ route }) => route).sort((a, b) => compareText(a.prefix, b.prefix)),
+  };
+  return { entry, pools: [...built.map(({ pool }) => pool), ...tls.pools], claims, findings };
+}
+
+/** The oldest service that asks for TLS decides for the host; services without a word about TLS have no say in it. */
+function tlsDecider(members: readonly Member[]): Member | undefined {
+  return members.find(({ intent }) => intent.tls.kind !== 'none');
+}
+
+/** A host's TLS is ended at the proxy or passed through, not both: a younger service of the other kind is left out, not downgraded. */
+function isTlsConflict(host: Hostname, decider: Member | undefined, member: Member, findings: Finding[]): boolean {
+  const kind = member.intent.tls.kind;
+  if (decider === undefined || kind === 'none' || kind === decider.intent.tls.kind) {
+    return false;
+  }
+  const does =
+    decider.intent.tls.kind === 'passthrough' ? 'has its TLS passed through' : 'has its TLS ended at the proxy';
+  findings.push(
+    createFinding(
+      'ROUTE.TLS_CONFLICT',
+      `${decider.service.name} is older and ${does} on ${host}. Use the same kind of TLS, or another host.`,
+      about(member.intent, `com.docker.lb.${kind === 'passthrough' ? 'ssl_passthrough' : 'ssl_cert'}`, host),
+    ),
+  );
+  return true;
+}
+
+function byPrefix(members: readonly Member[]): ReadonlyMap<PathPrefix, readonly Member[]> {
+  const groups = new Map<PathPrefix, Member[]>();
+  for (const member of members) {
+    addTo(groups, member.intent.contextRoot.prefix, member);
+  }
+  return groups;
+}
+
+function buildRoute(
+  index: SnapshotIndex,
+  host: Hostname,
+  prefix: PathPrefix,
+  members: readonly Member[],
+  findings: Finding[],
+): { readonly route: PathRoute; readonly pool: Pool } {
+  const oldest = first(members);
+  const id = `${host}${prefix}`;
+  const pool = buildPool(index, { id, shared: id }, oldest, members, findings);
+  const { contextRoot, websocketEndpoints } = oldest.intent;
+  return { route: { prefix, rewrite: contextRoot.rewrite, pool: id, websocketEndpoints }, pool };
+}
+
+function buildHostTls(
+  index: SnapshotIndex,
+  host: Hostname,
+  members: readonly Member[],
+  decider: Member | undefined,
+  findings: Finding[],
+): { readonly tls: HostTls; readonly pools: readonly Pool[] } {
+  if (decider === undefined) {
+    return { tls: { kind: 'none' }, pools: [] };
+  }
+  const asking = members.filter(({ intent }) => intent.tls.kind !== 'none');
+  if (decider.intent.tls.kind === 'passthrough') {
+    const pool = buildPool(index, { id: passthroughPool(host), shared: host }, decider, asking, findings);
+    return { tls: { kind: 'passthrough', pool: pool.id }, pools: [pool] };
+  }
+  findings.push(...asking.filter((one) => one !== decider).flatMap((one) => tlsDifferences(host, decider, one)));
+  return { tls: terminateTls(index, decider, findings), pools: [] };
+}
+
+/** A host name has no colon, so this is never the pool of a path. */
+function passthroughPool(host: Hostname): PoolId {
+  return `tls:${host}`;
+}
+
+/** TLS ended at the proxy as one service asks for it, or lost where one of its secrets does not exist. `none`: it does not ask. */
+export function terminateTls(index: SnapshotIndex, member: Member, findings: Finding[]): HostTls {
+  const { tls } = member.intent;
+  if (tls.kind !== 'terminate') {
+    return { kind: 'none' };
+  }
+  const certificate = resolveSecret(index, member, 'ssl_cert', tls.certificate, findings);
+  const key = tls.key === undefined ? undefined : resolveSecret(index, member, 'ssl_key', tls.key, findings);
+  if (certificate === undefined || (tls.key !== undefined && key === undefined)) {
+    return { kind: 'lost', only: tls.only };
+  }
+  return {
+    kind: 'terminate',
+    certificate: secretFile(certificate),
+    key: key === undefined ? undefined : secretFile(key),
+    only: tls.only,
+  };
+}
+
+/** Whether a service wants its connections unopened. */
+export function passesThrough({ tls }: RoutingIntent): boolean {
+  return tls.kind === 'passthrough';
+}
+
+function first(members: readonly Member[]): Member {
+  const [oldest] = members;
+  if (oldest === undefined) {
+    throw new TypeError('a group of members is never empty');
+  }
+  return oldest;
+}
