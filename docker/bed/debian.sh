@@ -8,7 +8,7 @@
 #                                            imports it under TAG (nothing to do if TAG is that very base)
 #   debian.sh minbase [forky|trixie]         prints a .tar for `docker import` with bash and coreutils, for services in tests
 #   debian.sh nginx-root                     prints an unpacked root filesystem with NGINX, for chroot
-#   debian.sh tool haproxy                   installs it on the machine if it is missing (for benches), prints its path
+#   debian.sh tool haproxy|wrk|h2load        installs it on the machine if it is missing (for benches), prints its path
 #   debian.sh warm                           builds all of it
 #
 # An artefact's name carries the digest of its recipe; it is made beside its place and moved there when it is whole.
@@ -241,12 +241,12 @@ host_engine() {
   command -v dockerd || die "docker.io is installed, but there is no dockerd" "look at the package: dpkg -L docker.io"
 }
 
-# tool NAME: a program of the package of the same name. Packages put daemons into /usr/sbin, which not every PATH has.
+# tool NAME PACKAGE. Packages put daemons into /usr/sbin, which not every PATH has.
 tool() {
   PATH=$PATH:/usr/sbin:/sbin
-  have "$1" || apt_install "$1"
+  have "$1" || apt_install "$2"
   hash -r
-  command -v "$1" || die "the package $1 is installed, but there is no program $1" "look at it: dpkg -L $1"
+  command -v "$1" || die "the package $2 is installed, but there is no program $1" "look at it: dpkg -L $2"
 }
 
 need_root "${BASH_SOURCE[0]}" "$@"
@@ -258,7 +258,12 @@ case ${1:-} in
   host-engine) host_engine ;;
   node-base | nginx-base) base "$1" ;;
   nginx-root) nginx_root ;;
-  tool) case ${2:-} in haproxy) tool haproxy ;; *) die "there is no tool '${2:-}'" "haproxy" ;; esac ;;
+  tool)
+    case ${2:-} in
+      haproxy | wrk) tool "$2" "$2" ;;
+      h2load) tool h2load nghttp2-client ;;
+      *) die "there is no tool '${2:-}'" "haproxy, wrk or h2load" ;;
+    esac ;;
   import) [ $# -ge 3 ] || die "import needs a base and a tag"; shift; import_base "$@" ;;
   warm) engine forky; base node-base; nginx_root; base nginx-base ;;
   *) sed -n '2,/^# An/p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
