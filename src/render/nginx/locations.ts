@@ -2,7 +2,10 @@
 import type { PathRoute } from '../../model/cluster.ts';
 import type { PathPrefix } from '../../model/names.ts';
 import { responseHeader } from './headers.ts';
+import { isRewritten, rewritten } from './rewrite.ts';
+import { cookieChoice } from './sticky.ts';
 import { block, directive, expression, type Node } from './syntax.ts';
+import { upstreamTlsNodes } from './upstream-tls.ts';
 import { type Upstream, type Upstreams, upstreamOf } from './upstreams.ts';
 
 /** What every location may need to know. */
@@ -12,23 +15,44 @@ export interface RouteContext {
   readonly infoHeaders: readonly Node[];
 }
 
+type NamedUpstream = Extract<Upstream, { kind: 'named' }>;
+
 const RETRY_AFTER_SECONDS = 5;
 
 /** To the pool, or 503 with `Retry-After` while it has no endpoint. `proxy_pass` has no URI, so the request's goes on byte for byte. */
-export function poolActions(upstream: Upstream, { infoHeaders }: RouteContext): readonly Node[] {
+export function poolActions(upstream: Upstream, context: RouteContext): readonly Node[] {
   return upstream.kind === 'named'
-    ? [directive('proxy_pass', `http://${upstream.name}`)]
-    : [
-        ...infoHeaders,
-        responseHeader('Retry-After', String(RETRY_AFTER_SECONDS)),
-        directive('return', 503, page('503 Service Unavailable', 'No task of this service is running.')),
-      ];
+    ? [...poolSettings(upstream), directive('proxy_pass', urlOf(upstream))]
+    : unavailableActions(context);
+}
+
+/** The answer where a pool has nobody to send to. */
+export function unavailableActions({ infoHeaders }: Pick<RouteContext, 'infoHeaders'>): readonly Node[] {
+  return [
+    ...infoHeaders,
+    responseHeader('Retry-After', String(RETRY_AFTER_SECONDS)),
+    directive('return', 503, page('503 Service Unavailable', 'No task of this service is running.')),
+  ];
+}
+
+function routeActions(route: PathRoute, upstream: Upstream, context: RouteContext): readonly Node[] {
+  return isRewritten(route) && upstream.kind === 'named'
+    ? [...poolSettings(upstream), ...rewritten(route.prefix, urlOf(upstream))]
+    : poolActions(upstream, context);
+}
+
+function poolSettings({ balance, tls }: NamedUpstream): readonly Node[] {
+  return [...cookieChoice(balance), ...upstreamTlsNodes(tls)];
+}
+
+function urlOf({ tls, name }: NamedUpstream): string {
+  return `${tls.kind === 'on' ? 'https' : 'http'}://${name}`;
 }
 
 /** Static locations, longest prefix first by NGINX's own rule; paths without a route answer 404. */
 export function routeLocations(routes: readonly PathRoute[], context: RouteContext): readonly Node[] {
   const locations = routes.flatMap((route) => {
-    const actions = poolActions(upstreamOf(context.upstreams, route.pool), context);
+    const actions = routeActions(route, upstreamOf(context.upstreams, route.pool), context);
     return matchersOf(route.prefix).map((matcher) => block('location', matcher, actions));
   });
   return routes.some((route) => route.prefix === '/') ? locations : [...locations, notFound()];

@@ -103,7 +103,7 @@ function quote(argument: Argument): string {
   if (literal && text.includes('$')) {
     throw new InvariantError(`NGINX cannot quote the $ in ${JSON.stringify(text)}`);
   }
-  return !literal && /^[$A-Za-z0-9_.:/@-]+$/.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`;
+  return !literal && /^[$A-Za-z0-9_.:/@()-]+$/.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
 function refuseControl(text: string): void {

@@ -1,9 +1,11 @@
 /** Pools as `upstream` blocks. An upstream without a server is an error for the whole file, so an empty pool has none. */
 import { createHash } from 'node:crypto';
 import type { Endpoint, Pool, PoolId } from '../../model/cluster.ts';
+import type { Balance, UpstreamTls } from '../../model/intent.ts';
 import { InvariantError } from '../../runtime/errors.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
-import { block, directive, expression, type Node } from './syntax.ts';
+import { balanceNodes } from './sticky.ts';
+import { block, comment, directive, type Node } from './syntax.ts';
 
 /** Idle connections per pool and worker. */
 const IDLE_CONNECTIONS = 32;
@@ -13,7 +15,14 @@ const SLUG_LENGTH = 40;
 
 /** A pool that has endpoints, or one that answers 503. */
 export type Upstream =
-  | { readonly kind: 'named'; readonly pool: PoolId; readonly name: string; readonly node: Node }
+  | {
+      readonly kind: 'named';
+      readonly pool: PoolId;
+      readonly name: string;
+      readonly node: Node;
+      readonly balance: Balance;
+      readonly tls: UpstreamTls;
+    }
   | { readonly kind: 'empty'; readonly pool: PoolId };
 
 export type Upstreams = ReadonlyMap<PoolId, Upstream>;
@@ -50,21 +59,26 @@ function buildUpstream(pool: Pool, options: NginxOptions): Upstream {
     return { kind: 'empty', pool: pool.id };
   }
   const name = upstreamName(pool.id);
-  return { kind: 'named', pool: pool.id, name, node: block('upstream', [name], upstreamChildren(pool, name, options)) };
+  const node = block('upstream', [name], upstreamChildren(pool, name, options));
+  return { kind: 'named', pool: pool.id, name, node, balance: pool.balance, tls: pool.upstreamTls };
 }
 
-/** `keepalive` comes after the balancing method, which it wraps. */
+/**
+ * `keepalive` comes after the balancing method, which it wraps. The comment tells the agent that these addresses are the nodes' own:
+ * it takes out the servers of overlay networks that its task is not attached to, and these are in none.
+ */
 function upstreamChildren(pool: Pool, name: string, options: NginxOptions): readonly Node[] {
   return [
+    ...(pool.network.kind === 'host' ? [comment('node addresses')] : []),
     ...(options.upstreamZoneKiB === undefined ? [] : [directive('zone', name, `${options.upstreamZoneKiB}k`)]),
-    ...(options.ipHash ? [directive('hash', expression('$remote_addr'), 'consistent')] : []),
+    ...balanceNodes(pool.balance, options),
     ...pool.endpoints.map((endpoint) => serverNode(endpoint, pool)),
     directive('keepalive', IDLE_CONNECTIONS),
     directive('keepalive_timeout', IDLE_TIMEOUT),
   ];
 }
 
-function serverNode(endpoint: Endpoint, { failure }: Pool): Node {
+export function serverNode(endpoint: Endpoint, { failure }: Pool): Node {
   return directive(
     'server',
     addressOf(endpoint),

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { connect } from 'node:net';
+import { connect, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
 
 export interface Echo {
   readonly service: string;
@@ -56,6 +56,24 @@ export async function startEcho(service: string): Promise<EchoService> {
   };
 }
 
+export interface LineService extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** Answers with the request line as it came, byte for byte: no parser in between. One request per connection. */
+export async function startLines(): Promise<LineService> {
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.once('data', (chunk) => {
+      const line = chunk.subarray(0, chunk.indexOf('\r\n'));
+      const head = `HTTP/1.1 200 OK\r\nContent-Length: ${line.length}\r\nConnection: close\r\n\r\n`;
+      socket.end(Buffer.concat([Buffer.from(head), line]));
+    });
+  });
+  const port = await listen(server);
+  return { port, [Symbol.asyncDispose]: async () => void (await new Promise((resolve) => server.close(resolve))) };
+}
+
 async function collect(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) {
@@ -64,7 +82,7 @@ async function collect(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-async function listen(server: Server): Promise<number> {
+async function listen(server: Server | TcpServer): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') {
@@ -85,7 +103,11 @@ export interface RawAnswer {
 
 /** Sends the bytes as they are on a new connection and reads until the server closes it. */
 export async function sendRaw(port: number, request: string): Promise<RawAnswer> {
-  const text = await readAll(port, request);
+  return parseAnswer(await readAll(port, request));
+}
+
+/** The last answer in everything a server sent on one connection. */
+export function parseAnswer(text: string): RawAnswer {
   const final = text.replace(/^(?:HTTP\/1\.1 1\d\d [^\r]*\r\n(?:[^\r]+\r\n)*\r\n)+/, '');
   const split = final.indexOf('\r\n\r\n');
   const [statusLine = '', ...lines] = final.slice(0, split).split('\r\n');
@@ -121,4 +143,44 @@ function dechunk(body: string, headers: Readonly<Record<string, string>>): strin
     rest = rest.slice(from + size + 2);
   }
   return out;
+}
+
+export interface WebSocketAnswer {
+  readonly status: number;
+  /** The head of the answer. */
+  readonly head: string;
+  /** What came back for `ping`. */
+  readonly echoed: string;
+}
+
+/** Opens a WebSocket to an echo service, sends `ping` and waits for its return. */
+export function webSocketEcho(
+  port: number,
+  host: string,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<WebSocketAnswer> {
+  const extra = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const handshake = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${extra.join('')}\r\n`;
+  return new Promise((resolve, reject) => {
+    let text = '';
+    let sent = false;
+    const socket = connect(port, '127.0.0.1', () => socket.write(handshake, 'latin1'));
+    socket.setTimeout(10_000, () => socket.destroy(new Error(`no echo: ${text}`)));
+    socket.on('error', reject);
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      const end = text.indexOf('\r\n\r\n');
+      if (end >= 0 && !sent) {
+        sent = true;
+        socket.write('ping');
+      }
+      const echoed = text.slice(end + 4);
+      const status = Number(text.split(' ')[1]);
+      if (end >= 0 && (status !== 101 || echoed.length >= 4)) {
+        socket.destroy();
+        resolve({ status, head: text.slice(0, end), echoed });
+      }
+    });
+  });
 }
