@@ -1,20 +1,24 @@
 /** Core's composition root, in the order of the flow: engine -> observe -> revise -> serve -> publish. */
 import { randomUUID } from 'node:crypto';
 import type { Finding } from '../model/finding.ts';
-import { findingKey } from '../model/finding.ts';
+import { createFinding, findingKey } from '../model/finding.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { isOperational, toError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
 import { type Component, runComponents } from '../runtime/supervisor.ts';
 import type { CoreSettings } from '../settings/core-settings.ts';
+import { CONTROL_SOCKET, watchSwarm } from '../swarmkit/watch-client.ts';
 import { createWireServer, type WireServer } from '../wire/server.ts';
-import { createBoard } from './board.ts';
+import { type Board, createBoard } from './board.ts';
 import { createDockerodeEngine } from './engine/dockerode-engine.ts';
 import type { EngineApi } from './engine/engine-api.ts';
 import { findHome } from './home.ts';
+import { createFeedChoice } from './observe/feed-choice.ts';
 import { createObserver } from './observe/observer.ts';
 import { createPollFeed } from './observe/poll-feed.ts';
+import type { FeedChoice, FeedStatus } from './observe/task-feed.ts';
+import { createWatchFeed } from './observe/watch-feed.ts';
 import type { Home } from './publish/desired.ts';
 import { createPublisher } from './publish/publisher.ts';
 import { createReviser } from './revise.ts';
@@ -29,6 +33,8 @@ export interface CoreOptions {
   readonly engine?: EngineApi;
   /** For tests: hears the port that was bound when `ListenAddr` says 0. */
   readonly onListening?: (port: number) => void;
+  /** For tests: another path than that of the mounted control socket. */
+  readonly controlSocket?: string;
 }
 
 export interface DaemonTools {
@@ -59,16 +65,16 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
   for (const { tokens } of board.extensions.values()) {
     tokens.set(null); // nobody makes role tokens yet
   }
-  const feed = createPollFeed(engine, clock, { pollMs: settings.pollIntervalMs, convergingMs: CONVERGING_MS });
+  const feed = chooseFeed(options, engine, { clock, logger });
   const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS });
-  const taskFeed = { kind: feed.kind, reason: 'the only feed of this version' } as const;
-  logger.info({ taskFeed: taskFeed.kind, reason: taskFeed.reason }, 'task feed chosen');
-  const handlers = createHandlers(board, { version, epoch: randomUUID(), taskFeed: () => taskFeed }, logger);
+  const taskFeed = () => feed.status.get() ?? ({ kind: 'poll', reason: 'core is starting' } as const);
+  const handlers = createHandlers(board, { version, epoch: randomUUID(), taskFeed }, logger);
   const server = createWireServer({ listen: settings.listen, handlers, logger });
 
   await runComponents(
     [
       ...observer.components,
+      tellOfFeed(settings, feed, board),
       createReviser(observer.snapshots, board, logger.child({ area: 'revise' })),
       serveUntilStopped(server, logger, options.onListening),
       ...createPublisher({ engine, clock, logger }, home, board, observer.snapshots),
@@ -77,6 +83,37 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
     logger,
   );
   logger.info('core stopped');
+}
+
+function chooseFeed(
+  { settings, controlSocket = CONTROL_SOCKET }: CoreOptions,
+  engine: EngineApi,
+  tools: Pick<DaemonTools, 'clock' | 'logger'>,
+): FeedChoice {
+  const { pollIntervalMs: pollMs, taskFeed } = settings;
+  const poll = createPollFeed(engine, tools.clock, { pollMs, convergingMs: CONVERGING_MS });
+  const watch = createWatchFeed(engine, watchSwarm, tools, { socketPath: controlSocket, driftMs: RESYNC_MS });
+  return createFeedChoice(taskFeed, { poll, watch }, tools);
+}
+
+/** An operator who asked for the watch hears that it is not there; the others find it in the status. */
+function tellOfFeed({ taskFeed }: CoreSettings, { status }: FeedChoice, board: Board): Component {
+  const findingOf = ({ kind, reason }: FeedStatus): readonly Finding[] =>
+    taskFeed === 'watch' && kind === 'poll'
+      ? [createFinding('FEED.NOT_WATCHING', notWatching(reason), { subject: 'TaskFeed', value: taskFeed })]
+      : [];
+  return {
+    name: 'tell-of-feed',
+    async run(signal) {
+      for await (const now of status.watch(signal)) {
+        board.setFindings('feed', findingOf(now));
+      }
+    },
+  };
+}
+
+function notWatching(reason: string): string {
+  return `Core polls meanwhile, because ${reason}. Mount the directory /var/run/docker/swarm of a manager into core (docker/stack.yml has the line), or write TaskFeed = "auto".`;
 }
 
 /** Waits for an engine that answers as a manager: core may start before the engine has a leader. */

@@ -24,6 +24,10 @@ export const ERRORS = {
     class: 'retryable',
     todo: "Report it with the engine's version: its answer does not have the documented shape.",
   },
+  'FEED.LOST': {
+    class: 'retryable',
+    todo: 'None: core polls meanwhile and comes back to the watch by itself. The message says what is in the way.',
+  },
   'SETTINGS.INVALID': { class: 'permanent', todo: 'Correct the keys that the message names, then start again.' },
   'SETTINGS.UNREADABLE': {
     class: 'permanent',

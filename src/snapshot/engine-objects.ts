@@ -80,6 +80,8 @@ export const parseInfo = oneOf(
           NodeID: z.string().nullish(),
           LocalNodeState: z.enum(['inactive', 'pending', 'active', 'error', 'locked']).or(z.literal('')).nullish(),
           ControlAvailable: z.boolean().nullish(),
+          /** On managers only. `/swarm` has it too, but prints the join tokens with it. */
+          Cluster: z.object({ TLSInfo: z.object({ TrustRoot: z.string().nullish() }).nullish() }).nullish(),
         })
         .nullish(),
     })
@@ -88,6 +90,7 @@ export const parseInfo = oneOf(
       nodeId: raw.Swarm?.NodeID ?? '',
       swarm: raw.Swarm?.LocalNodeState || ('inactive' as const),
       isManager: raw.Swarm?.ControlAvailable ?? false,
+      trustRoot: raw.Swarm?.Cluster?.TLSInfo?.TrustRoot || undefined,
     })),
 );
 

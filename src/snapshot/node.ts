@@ -38,7 +38,7 @@ const node = z
   );
 
 /** A manager that talks to itself is seen as `0.0.0.0`; its raft address (`10.0.0.5:2377`, `[fd00::5]:2377`) is a real one. */
-function nodeAddress(statusAddr: string, managerAddr: string): IpAddress | undefined {
+export function nodeAddress(statusAddr: string, managerAddr: string): IpAddress | undefined {
   const seen = addressOf(statusAddr);
   return seen === undefined || seen === '0.0.0.0' || seen === '::' ? addressOf(hostPart(managerAddr)) : seen;
 }

@@ -51,6 +51,8 @@ export interface EngineInfo {
   readonly nodeId: string;
   readonly swarm: 'inactive' | 'pending' | 'active' | 'error' | 'locked';
   readonly isManager: boolean;
+  /** PEM of the Swarm's own certificate authority; `undefined` on workers. While it is being rotated: several certificates. */
+  readonly trustRoot: string | undefined;
 }
 
 export interface SelfInfo {

@@ -5,7 +5,7 @@ import type { Service, Snapshot, Task } from '../../model/snapshot.ts';
 export const RECENT_MS = 10_000;
 
 export function convergingServices(snapshot: Snapshot, nowMs: number): readonly string[] {
-  const tasks = groupTasks(snapshot.tasks);
+  const tasks = snapshot.tasksByService ?? groupTasks(snapshot.tasks);
   return snapshot.services
     .filter((service) => isConverging(service, tasks.get(service.id) ?? [], nowMs))
     .map((service) => service.id);

@@ -11,24 +11,27 @@ export interface PollFeedOptions {
   readonly convergingMs: number;
 }
 
+/** A filter travels in the URL, with about 30 characters for each service. Beyond this many, the rest waits for the list of all. */
+const MAX_FILTERED = 200;
+
 export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFeedOptions): TaskFeed {
   return {
-    kind: 'poll',
-    async run(context, signal) {
+    async run({ picture, converging, lookNow }, signal) {
       let nextFullAt = clock.now();
       for (;;) {
         signal.throwIfAborted();
-        const converging = context.converging();
-        if (clock.now() >= nextFullAt || converging.length === 0) {
+        const serviceIds = converging().slice(0, MAX_FILTERED);
+        const since = picture.mark();
+        if (clock.now() >= nextFullAt || serviceIds.length === 0) {
           nextFullAt = clock.now() + options.pollMs;
-          context.accept({ kind: 'all', tasks: await engine.listTasks(signal) });
+          picture.acceptTasks({ kind: 'all', tasks: await engine.listTasks(signal) }, since);
         } else {
-          const tasks = await engine.listTasks(signal, { serviceIds: converging });
-          context.accept({ kind: 'services', serviceIds: converging, tasks });
+          const tasks = await engine.listTasks(signal, { serviceIds });
+          picture.acceptTasks({ kind: 'services', serviceIds, tasks }, since);
         }
-        const waitMs = context.converging().length > 0 ? options.convergingMs : options.pollMs;
+        const waitMs = converging().length > 0 ? options.convergingMs : options.pollMs;
         const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.now()));
-        if (await waitAtMost(leftMs, context.lookNow, clock, signal)) {
+        if (await waitAtMost(leftMs, lookNow, clock, signal)) {
           nextFullAt = clock.now();
         }
       }

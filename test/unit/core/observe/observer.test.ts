@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineApi, EngineEvent } from '../../../../src/core/engine/engine-api.ts';
+import { createFeedChoice } from '../../../../src/core/observe/feed-choice.ts';
 import { createObserver, type Observer } from '../../../../src/core/observe/observer.ts';
 import { createPollFeed } from '../../../../src/core/observe/poll-feed.ts';
 import type { Service, Snapshot, Task } from '../../../../src/model/snapshot.ts';
@@ -96,7 +97,9 @@ function start(): void {
   // Only these methods are called by the observer; a missing one would throw loudly.
   const engine = stub as unknown as EngineApi;
   const logger = createLogger({ level: 'silent', component: 'test' });
-  const feed = createPollFeed(engine, clock, { pollMs: POLL_MS, convergingMs: 250 });
+  const poll = createPollFeed(engine, clock, { pollMs: POLL_MS, convergingMs: 250 });
+  const watch = { run: () => Promise.reject(new Error('nobody asked for it')) };
+  const feed = createFeedChoice('poll', { poll, watch }, { clock, logger });
   observer = createObserver(engine, feed, { clock, logger }, { resyncMs: 60_000 });
   running = runComponents(observer.components, stop.signal, logger);
 }

@@ -1,0 +1,179 @@
+/**
+ * The objects of one kind, kept in order whoever tells of them: lists of the Docker API and events of the watch come from one raft log,
+ * and arrive here in any order, late, or twice.
+ *
+ * A mark is a point in our own time: everything that is sent or asked after it has a higher one. A list carries the mark that was taken
+ * before it was asked for. What was learnt after that mark is newer than the list, unless version indexes say otherwise.
+ */
+import { isDeepStrictEqual } from 'node:util';
+
+/** A point in our own time. */
+export type Mark = number;
+
+interface Entry<Part> {
+  readonly part: Part;
+  /** `Version.Index`; missing for networks out of a list. */
+  readonly version: number | undefined;
+  readonly mark: Mark;
+}
+
+/** One object that differs after a list was merged. `after` is missing for one that is gone. */
+export interface Difference<Part> {
+  readonly id: string;
+  readonly version: number | undefined;
+  readonly before: Part | undefined;
+  readonly after: Part | undefined;
+}
+
+export interface ObjectTable<Part> {
+  get(id: string): Part | undefined;
+  values(): IterableIterator<Part>;
+  size(): number;
+  /** From the watch: true when it changed something. */
+  upsert(id: string, version: number, part: Part, mark: Mark): boolean;
+  remove(id: string, mark: Mark): boolean;
+  /**
+   * A complete list, or the complete part of it that `covers` says. What an older list does not have is not gone, and what it still has
+   * does not come back. An unchanged object stays the same object.
+   */
+  merge(list: readonly Part[], since: Mark, covers?: Cover<Part>): readonly Difference<Part>[];
+  /** The Swarm's log was replaced by another one: the next list is right, whatever its versions. */
+  forgetVersions(): void;
+}
+
+export interface Cover<Part> {
+  /** Those known objects that the list would have if they were still there. */
+  readonly known: () => Iterable<Part>;
+}
+
+export interface Identity<Part> {
+  readonly idOf: (part: Part) => string;
+  readonly versionOf: (part: Part) => number | undefined;
+  /** What to keep of the known object where the watch cannot know better; default: nothing. */
+  readonly complete?: (part: Part, known: Part) => Part;
+}
+
+export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<Part>): ObjectTable<Part> {
+  const entries = new Map<string, Entry<Part>>();
+  /** Objects that are gone. An id is never given twice, so nothing but a newer list brings one back. */
+  const gone = new Map<string, Mark>();
+  /** Versions in a list that are lower than what is known; believed when a second list says the same. */
+  const doubted = new Map<string, number>();
+
+  function* values(): IterableIterator<Part> {
+    for (const { part } of entries.values()) {
+      yield part;
+    }
+  }
+
+  /** The entry that a listed object leads to; the known one itself when nothing changes. */
+  function listed(part: Part, since: Mark): Entry<Part> | undefined {
+    const id = idOf(part);
+    const version = versionOf(part);
+    const removedAt = gone.get(id);
+    if (removedAt !== undefined && removedAt > since) {
+      return undefined;
+    }
+    gone.delete(id);
+    const known = entries.get(id);
+    const fresh = { part, version, mark: since };
+    if (known === undefined) {
+      return fresh;
+    }
+    if (known.mark > since) {
+      return isNewer(version, known.version) ? fresh : known;
+    }
+    if (isOlder(version, known.version) && !isConfirmed(id, version)) {
+      return known;
+    }
+    doubted.delete(id);
+    return isDeepStrictEqual(known.part, part)
+      ? { part: known.part, version: version ?? known.version, mark: since }
+      : fresh;
+  }
+
+  /** A stale read lasts for one list; a log that was restored from a backup lasts. */
+  function isConfirmed(id: string, version: number | undefined): boolean {
+    const confirmed = doubted.get(id) === version;
+    doubted.set(id, version ?? 0);
+    return confirmed;
+  }
+
+  function dropMissing(
+    listedIds: ReadonlySet<string>,
+    since: Mark,
+    known: Iterable<Part>,
+  ): readonly Difference<Part>[] {
+    const missing: Difference<Part>[] = [];
+    for (const part of known) {
+      const id = idOf(part);
+      const entry = entries.get(id);
+      if (!listedIds.has(id) && entry !== undefined && entry.mark <= since) {
+        missing.push({ id, version: entry.version, before: entry.part, after: undefined });
+      }
+    }
+    for (const { id } of missing) {
+      entries.delete(id);
+      // The watch may be behind the list and still tell of it.
+      gone.set(id, since);
+    }
+    return missing;
+  }
+
+  return {
+    get: (id) => entries.get(id)?.part,
+    values,
+    size: () => entries.size,
+    upsert(id, version, part, mark) {
+      const known = entries.get(id);
+      if (gone.has(id) || (known !== undefined && !isNewer(version, known.version))) {
+        return false;
+      }
+      doubted.delete(id);
+      const whole = known === undefined || complete === undefined ? part : complete(part, known.part);
+      entries.set(id, { part: whole, version, mark });
+      return true;
+    },
+    remove(id, mark) {
+      gone.set(id, mark);
+      doubted.delete(id);
+      return entries.delete(id);
+    },
+    merge(list, since, covers) {
+      const ids = new Set(list.map(idOf));
+      const goneBefore = covers === undefined ? [...gone].filter(([id, at]) => at <= since && !ids.has(id)) : [];
+      const changed = list.flatMap((part): readonly Difference<Part>[] => {
+        const id = idOf(part);
+        const before = entries.get(id);
+        const after = listed(part, since);
+        if (after === undefined) {
+          return [];
+        }
+        entries.set(id, after);
+        return after.part === before?.part
+          ? []
+          : [{ id, version: after.version, before: before?.part, after: after.part }];
+      });
+      const missing = dropMissing(ids, since, covers?.known() ?? values());
+      for (const [id] of goneBefore) {
+        gone.delete(id);
+      }
+      return [...changed, ...missing];
+    },
+    forgetVersions() {
+      doubted.clear();
+      for (const [id, entry] of entries) {
+        entries.set(id, { ...entry, version: undefined });
+      }
+    },
+  };
+}
+
+function isNewer(version: number | undefined, than: number | undefined): boolean {
+  return version !== undefined && (than === undefined || version > than);
+}
+
+/** Where one of the two has no version, order in time decides. */
+function isOlder(version: number | undefined, than: number | undefined): boolean {
+  return version !== undefined && than !== undefined && version < than;
+}

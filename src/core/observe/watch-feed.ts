@@ -1,0 +1,324 @@
+/**
+ * The feed that hears of every change as it happens: the manager's watch API. One run is one stream:
+ *
+ *   open --> ready --> list everything --> live --> a list every `driftMs`, held against what was heard
+ *                 \--> replay (after a break) --/
+ *
+ * Changes are taken as fast as they come, folded by object, and handed to the picture once per turn of the event loop: what waits is
+ * bounded by the number of objects, and the manager never waits for us.
+ */
+import { isOperational, OperationalError, toError } from '../../runtime/errors.ts';
+import type { Change } from '../../swarmkit/changes.ts';
+import { type WatchSwarm, watchFailure, whyLost } from '../../swarmkit/watch-client.ts';
+import type { EngineApi } from '../engine/engine-api.ts';
+import type { Learnt, Picture } from './picture.ts';
+import type { ObserveTools } from './retried.ts';
+import type { TaskFeedContext } from './task-feed.ts';
+
+export interface WatchFeedOptions {
+  readonly socketPath: string;
+  /** Between two lists of everything, in ms. */
+  readonly driftMs: number;
+}
+
+export interface WatchListener {
+  /** Everything is known from now on. Called again with another reason when drift was found. */
+  onLive(reason: string): void;
+}
+
+export interface WatchFeed {
+  /** One stream, until it breaks: throws OperationalError (FEED.LOST, ENGINE.*), or the signal's reason. */
+  run(context: TaskFeedContext, listener: WatchListener, signal: AbortSignal): Promise<never>;
+}
+
+/** The manager answers at once, or not at all. */
+const READY_MS = 5_000;
+
+/** What outlives a stream. */
+interface Memory {
+  /** The highest version heard of; where a new stream goes on. */
+  heard: number;
+  /** Whose log `heard` belongs to; `undefined`: list everything. */
+  trustRoot: string | undefined;
+  /** How many changes only the drift check found. */
+  repairs: number;
+}
+
+export function createWatchFeed(
+  engine: EngineApi,
+  watch: WatchSwarm,
+  tools: ObserveTools,
+  options: WatchFeedOptions,
+): WatchFeed {
+  const memory: Memory = { heard: 0, trustRoot: undefined, repairs: 0 };
+  return {
+    async run(context, listener, signal) {
+      try {
+        return await oneStream({ engine, watch, tools, options, memory, context, listener }, signal);
+      } catch (error) {
+        if (!canGoOn(error)) {
+          memory.trustRoot = undefined;
+        }
+        if (whyLost(error) === 'other-history') {
+          context.picture.forgetVersions();
+          memory.heard = 0;
+        }
+        throw error;
+      }
+    },
+  };
+}
+
+/** After these nothing was misread, so a replay closes the gap. */
+function canGoOn(error: unknown): boolean {
+  const why = whyLost(error);
+  return why === undefined
+    ? isOperational(error)
+    : why === 'ended' || why === 'no-socket' || why === 'refused' || why === 'not-mounted';
+}
+
+interface Stream {
+  readonly engine: EngineApi;
+  readonly watch: WatchSwarm;
+  readonly tools: ObserveTools;
+  readonly options: WatchFeedOptions;
+  readonly memory: Memory;
+  readonly context: TaskFeedContext;
+  readonly listener: WatchListener;
+}
+
+async function oneStream(stream: Stream, signal: AbortSignal): Promise<never> {
+  const { engine, watch, tools, options, memory, context } = stream;
+  const scope = new AbortController();
+  const either = AbortSignal.any([signal, scope.signal]);
+  const inbox = createInbox(context, memory);
+  const asked: { trustRoot: string | undefined; resumed: boolean } = { trustRoot: undefined, resumed: false };
+  const ready = createLatch();
+
+  const trustRoot = async (asking: AbortSignal): Promise<string> => {
+    asked.trustRoot = await trustRootOf(engine, asking);
+    return asked.trustRoot;
+  };
+  const resumeFrom = (root: string): number | undefined => {
+    // Another authority is another Swarm, whose versions mean something else.
+    asked.resumed = memory.trustRoot === root && memory.heard > 0;
+    return asked.resumed ? memory.heard : undefined;
+  };
+  const heard = watch(
+    { socketPath: options.socketPath, trustRoot, resumeFrom },
+    { onReady: () => ready.open(), onChanges: (changes) => inbox.put(changes) },
+    either,
+  );
+  const work = async (): Promise<never> => {
+    await Promise.race([ready.opened, tooLate(tools, either)]);
+    if (!asked.resumed) {
+      memory.trustRoot = undefined;
+      await listEverything(engine, context.picture, inbox, either);
+    }
+    memory.trustRoot = asked.trustRoot;
+    return await stayLive(stream, inbox, { checkNow: asked.resumed }, either);
+  };
+  const working = work();
+  try {
+    return await Promise.race([heard, working]);
+  } finally {
+    scope.abort();
+    inbox.close();
+    await Promise.allSettled([heard, working]);
+  }
+}
+
+async function trustRootOf(engine: EngineApi, signal: AbortSignal): Promise<string> {
+  const { trustRoot, isManager } = await engine.info(signal);
+  if (trustRoot === undefined) {
+    throw watchFailure('no-socket', `this engine ${isManager ? 'names no trust root' : 'is no Swarm manager'}`);
+  }
+  return trustRoot;
+}
+
+/** Never resolves. */
+async function tooLate({ clock }: ObserveTools, signal: AbortSignal): Promise<never> {
+  await clock.sleep(READY_MS, signal);
+  throw watchFailure('refused', `the control socket does not answer within ${READY_MS / 1_000} s`);
+}
+
+interface Latch {
+  readonly opened: Promise<void>;
+  open(): void;
+}
+
+function createLatch(): Latch {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+// --- what the stream tells ------------------------------------------------------------------------------------------------------
+
+interface Inbox {
+  put(changes: readonly Change[]): void;
+  /** Hands over what waits. */
+  flush(): void;
+  close(): void;
+  /** Ids of removed objects that the stream told of since the last call. */
+  takeRemoved(): ReadonlySet<string>;
+}
+
+/** The newest change of each object, until the end of this turn of the event loop. */
+function createInbox({ picture, refresh }: TaskFeedContext, memory: Memory): Inbox {
+  const waiting = new Map<string, Change>();
+  const removed = new Set<string>();
+  let turn: NodeJS.Immediate | undefined;
+
+  function flush(): void {
+    clearImmediate(turn);
+    turn = undefined;
+    if (waiting.size === 0) {
+      return;
+    }
+    const changes = [...waiting.values()];
+    waiting.clear();
+    picture.applyChanges(changes);
+    if (changes.some(needsLists)) {
+      refresh(['nodes']);
+    }
+  }
+
+  return {
+    put(changes) {
+      for (const change of changes) {
+        memory.heard = Math.max(memory.heard, change.version);
+        waiting.set(change.id, change); // ids are unique across kinds
+        if (change.action === 'remove') {
+          removed.add(change.id);
+        }
+      }
+      turn ??= setImmediate(flush);
+    },
+    flush,
+    close() {
+      flush(); // heard is heard: a later replay begins behind it
+    },
+    takeRemoved() {
+      const taken = new Set(removed);
+      removed.clear();
+      return taken;
+    },
+  };
+}
+
+/** The stream does not tell the address of a manager that talks to itself. */
+function needsLists(change: Change): boolean {
+  return change.kind === 'node' && change.action === 'upsert' && change.part.address === undefined;
+}
+
+// --- what the lists tell --------------------------------------------------------------------------------------------------------
+
+/** Every kind that the stream tells of. @throws OperationalError ENGINE.* */
+async function listEverything(
+  engine: EngineApi,
+  picture: Picture,
+  inbox: Inbox,
+  signal: AbortSignal,
+): Promise<readonly Learnt[]> {
+  const since = picture.mark();
+  const [services, nodes, networks, tasks] = await Promise.all([
+    engine.listServices(signal),
+    engine.listNodes(signal),
+    engine.listNetworks(signal),
+    engine.listTasks(signal),
+  ]);
+  // What was heard meanwhile is not news of the lists.
+  inbox.flush();
+  // Networks and nodes first, so that no task is seen without the ones it is on.
+  return [
+    ...picture.acceptLists({ networks, nodes, services }, since),
+    ...picture.acceptTasks({ kind: 'all', tasks }, since),
+  ];
+}
+
+async function stayLive(
+  stream: Stream,
+  inbox: Inbox,
+  { checkNow }: { readonly checkNow: boolean },
+  signal: AbortSignal,
+): Promise<never> {
+  const { tools, options, memory, listener } = stream;
+  let before = nothingOpen;
+  listener.onLive(reasonOf(memory));
+  for (let first = true; ; first = false) {
+    if (!first || !checkNow) {
+      await tools.clock.sleep(options.driftMs, signal);
+    }
+    before = await checkDrift(stream, inbox, before, signal);
+  }
+}
+
+function reasonOf({ repairs }: Memory): string {
+  const drift = repairs === 0 ? '' : `; ${repairs} changes were found by the drift check only`;
+  return `the manager's control socket answers${drift}`;
+}
+
+/** What a check could not judge yet, because the stream may have been about to tell it. */
+interface OpenQuestions {
+  readonly versions: readonly number[];
+  readonly removals: readonly string[];
+}
+
+const nothingOpen: OpenQuestions = { versions: [], removals: [] };
+
+/**
+ * Lists everything and holds it against what the stream told. The stream keeps the order of versions: what the list has with a lower
+ * version than the stream has reached, the stream left out. What is higher may be on its way; when it still is at the next check, the
+ * stream stands still.
+ * @throws OperationalError FEED.LOST when the stream left something out: a new one begins with a list.
+ */
+async function checkDrift(
+  { engine, context, memory, listener, tools }: Stream,
+  inbox: Inbox,
+  before: OpenQuestions,
+  signal: AbortSignal,
+): Promise<OpenQuestions> {
+  const removed = inbox.takeRemoved();
+  const overdue =
+    before.versions.filter((version) => version > memory.heard).length +
+    before.removals.filter((id) => !removed.has(id)).length;
+  const learnt = await listQuietly(engine, context.picture, inbox, tools, signal);
+  // Networks carry no version in the lists, those of the engine itself are not on the stream at all; nodes get addresses from lists.
+  const judged = learnt.filter(({ kind }) => kind === 'services' || kind === 'tasks');
+  const missed = judged.filter(({ gone, version }) => !gone && version !== undefined && version < memory.heard);
+  const repairs = missed.length + overdue;
+  if (repairs > 0) {
+    memory.repairs += repairs;
+    listener.onLive(reasonOf(memory));
+    tools.logger.warn({ area: 'feed', repairs, total: memory.repairs, missed: missed.slice(0, 5) }, 'drift repaired');
+    memory.trustRoot = undefined;
+    throw watchFailure('broken', `the drift check found ${repairs} changes that the stream had left out`);
+  }
+  return {
+    versions: judged.flatMap(({ gone, version }) => (gone || version === undefined ? [] : [version])),
+    removals: judged.flatMap(({ gone, id }) => (gone ? [id] : [])),
+  };
+}
+
+/** Managers without a leader cannot list; nothing changes then either, so the stream is kept. */
+async function listQuietly(
+  engine: EngineApi,
+  picture: Picture,
+  inbox: Inbox,
+  { logger }: ObserveTools,
+  signal: AbortSignal,
+): Promise<readonly Learnt[]> {
+  try {
+    return await listEverything(engine, picture, inbox, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof OperationalError)) {
+      throw error;
+    }
+    logger.debug({ area: 'feed', err: toError(error) }, 'drift check not possible');
+    return [];
+  }
+}
