@@ -15,7 +15,8 @@ import type { NginxExit, NginxSignal } from './nginx/process.ts';
  *
  * "stop" is SIGTERM, SIGQUIT or the caller's abort. SIGHUP and SIGUSR1 change no state: they are passed on while
  * serving, kept until "ready" while starting (NGINX has no handler for them before that and would die of them),
- * and dropped while draining, when there is nothing left to reload for.
+ * and dropped while draining, when there is nothing left to reload for. The agent's own reload is an event of its own.
+ * A stop in the middle of a reload is told to NGINX at once: the master takes it up when it has read the file.
  */
 export type AgentState =
   | { readonly kind: 'starting'; readonly kept: readonly PassedOnSignal[] }
@@ -35,6 +36,8 @@ export type AgentEvent =
   | { readonly kind: 'ready' }
   /** A signal to the agent. */
   | { readonly kind: 'signal'; readonly name: AgentSignal }
+  /** A new file is in place. Only while serving: before, it is the file NGINX starts with; after, there is nothing left to serve. */
+  | { readonly kind: 'reload' }
   /** The caller's AbortSignal: a first stop, never a second one, because whoever aborts may have passed on a signal that came here too. */
   | { readonly kind: 'abort' };
 
@@ -76,6 +79,9 @@ function whileStarting(state: AgentState & { kind: 'starting' }, event: AgentEve
       ? stay(state)
       : stay({ kind: 'starting', kept: [...state.kept, event.name] });
   }
+  if (event.kind === 'reload') {
+    return stay(state);
+  }
   // Nothing is in flight yet, so a fast end loses nothing; and SIGQUIT without a handler would dump core.
   return FAST;
 }
@@ -83,6 +89,9 @@ function whileStarting(state: AgentState & { kind: 'starting' }, event: AgentEve
 function whileServing(state: AgentState & { kind: 'serving' }, event: AgentEvent): Step {
   if (event.kind === 'signal' && isPassedOn(event.name)) {
     return { state, send: [event.name] };
+  }
+  if (event.kind === 'reload') {
+    return { state, send: ['SIGHUP'] };
   }
   if (event.kind === 'ready') {
     return stay(state);

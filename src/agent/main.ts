@@ -1,15 +1,20 @@
 /**
  * The proxy-config agent: the child of Swarm's init in the proxy task, and the parent of NGINX.
- * Comes in: the proxy file mounted at ProxyConfigPath, and signals. Goes out: a running NGINX, and an exit code.
+ * Comes in: the proxy file mounted at ProxyConfigPath, core's directives, and signals. Goes out: a running NGINX, reports, an exit code.
  *
- * Classic mode: NGINX runs from the mounted file for the life of the task; a new configuration is a new task.
+ *   first file (core's, else the mounted one) --> localise to this task --> NGINX --ready--> deliver core's orders --> drain --> end
+ *
+ * Without a core NGINX runs from the mounted file for the life of the task. With one it runs from a file of the agent's own, because
+ * NGINX reads the same path at each reload. Core away changes nothing: NGINX serves what it has.
  * Whether NGINX answers is the HEALTHCHECK's question, not asked here: a hung or crash-looping worker makes the
  * container unhealthy, and Swarm replaces the task.
  */
 import type { StdioOptions } from 'node:child_process';
 import type { Clock } from '../runtime/clock.ts';
-import { OperationalError } from '../runtime/errors.ts';
+import { toError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
+import { deliverOrders } from './delivery/deliver.ts';
+import { type CoreAddress, type Delivery, openDelivery } from './delivery/delivery.ts';
 import {
   type AgentEvent,
   type AgentState,
@@ -20,18 +25,29 @@ import {
   stoppedFrom,
 } from './lifecycle.ts';
 import { makeMissingDirectories, WRITABLE_DIRECTORIES } from './nginx/directories.ts';
-import { readMountedFile } from './nginx/mounted-file.ts';
-import { type NginxCommand, type NginxExit, type NginxProcess, startNginx, untilReady } from './nginx/process.ts';
+import { type NginxExit, type NginxProcess, startNginx, untilReady } from './nginx/process.ts';
+import { reload } from './nginx/reload.ts';
 import { isTooOld, type NginxVersion, OLDEST_FULLY_SUPPORTED, readNginxVersion } from './nginx/version.ts';
+import { type Prepared, prepare } from './prepare.ts';
 import { listenToSignals, type SignalSource } from './signals.ts';
 
 export interface AgentOptions {
-  /** ProxyConfigPath: the main file, as NGINX gets it with `-c`. */
+  /** ProxyConfigPath: the main file, as core mounts it. */
   readonly configPath: string;
   /** A name on the PATH, or a path. */
   readonly nginxBinary: string;
   /** Passed on to NGINX after the agent's own arguments (ProxyArgs). */
   readonly nginxArgs: readonly string[];
+  /** Core's gRPC API, `host:port`. Without it, or without an extension or a task id, the agent serves the mounted file only. */
+  readonly endpoint?: string | undefined;
+  readonly extension?: string | undefined;
+  /** Swarm's ids. */
+  readonly taskId?: string | undefined;
+  readonly nodeId?: string | undefined;
+  /** Where the role's token is mounted; default: no token. */
+  readonly tokenFile?: string | undefined;
+  /** Our own version, e.g. `0.1.0`; for status only. */
+  readonly version?: string | undefined;
 }
 
 export interface AgentContext {
@@ -45,6 +61,8 @@ export interface AgentContext {
   readonly stdio?: StdioOptions;
   /** Folders made when they are missing; default: those the proxy's tmpfs mounts are for. */
   readonly directories?: readonly string[];
+  /** The agent's own folder, for the file NGINX runs from; default `/run/interlock`. */
+  readonly ownDirectory?: string;
 }
 
 const READY_POLL_MS = 20;
@@ -60,39 +78,64 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
   const unlisten = listenToSignals(context.signals ?? process, (name) => agent.handle({ kind: 'signal', name }));
   const onAbort = (): void => agent.handle({ kind: 'abort' });
   signal.addEventListener('abort', onAbort);
+  if (signal.aborted) {
+    onAbort();
+  }
+  let delivery: Delivery | undefined;
   try {
-    const command = await prepare(options, context);
-    if (signal.aborted || agent.state().kind !== 'starting') {
+    const version = await readNginxVersion(options.nginxBinary);
+    reportVersion(version, logger);
+    await makeMissingDirectories(context.directories ?? WRITABLE_DIRECTORIES, logger);
+    delivery = agent.leaving.aborted ? undefined : followIfThereIsCore(options, context, version);
+    const prepared = await prepareUnlessStopped({ ...options, version }, { ...context, delivery }, agent);
+    if (prepared === undefined) {
       logger.info('stopped before NGINX was started');
       return 0;
     }
-    const nginx = await startNginx(command, context.stdio ?? 'inherit');
+    const nginx = await startNginx(prepared.command, context.stdio ?? 'inherit');
     agent.attach(nginx);
-    return reportExit(await untilStopped(nginx, agent, context.clock), logger);
+    return reportExit(await untilStopped(nginx, agent, { ...context, delivery, prepared }), logger);
   } finally {
+    await delivery?.close();
     signal.removeEventListener('abort', onAbort);
     unlisten();
   }
 }
 
-async function prepare(options: AgentOptions, { logger, directories }: AgentContext): Promise<NginxCommand> {
-  const file = await readMountedFile(options.configPath);
-  if (file.daemon === 'on') {
-    throw new OperationalError(
-      'AGENT.CONFIG_DAEMON',
-      `${options.configPath} says "daemon on;", so NGINX would leave the foreground and its end would go unseen`,
-    );
+function followIfThereIsCore(
+  { endpoint, extension, taskId, nodeId, tokenFile, version, configPath }: AgentOptions,
+  { clock, logger }: AgentContext,
+  nginx: NginxVersion | undefined,
+): Delivery | undefined {
+  if (endpoint === undefined || extension === undefined || taskId === undefined) {
+    return undefined;
   }
-  const version = await readNginxVersion(options.nginxBinary);
-  reportVersion(version, logger);
-  await makeMissingDirectories(directories ?? WRITABLE_DIRECTORIES, logger);
-  logger.info({ nginx: version?.join('.'), path: options.configPath, sizeBytes: file.sizeBytes }, 'NGINX starts');
-  return {
-    binary: options.nginxBinary,
-    configPath: options.configPath,
-    globals: file.daemon === 'absent' ? ['daemon off;'] : [],
-    extraArgs: options.nginxArgs,
+  const core: CoreAddress = {
+    endpoint,
+    extension,
+    taskId,
+    nodeId: nodeId ?? '',
+    tokenFile: tokenFile ?? '',
+    version: version ?? '',
   };
+  return openDelivery(core, { configPath, proxyVersion: nginx?.join('.') ?? '', clock, logger });
+}
+
+/** `undefined`: told to stop before there was an NGINX. */
+async function prepareUnlessStopped(
+  options: Parameters<typeof prepare>[0],
+  context: Omit<Parameters<typeof prepare>[1], 'leaving'>,
+  agent: Agent,
+): Promise<Prepared | undefined> {
+  try {
+    const prepared = await prepare(options, { ...context, leaving: agent.leaving });
+    return agent.state().kind === 'starting' ? prepared : undefined;
+  } catch (error) {
+    if (agent.leaving.aborted) {
+      return undefined;
+    }
+    throw error;
+  }
 }
 
 function reportVersion(version: NginxVersion | undefined, logger: Logger): void {
@@ -105,23 +148,55 @@ function reportVersion(version: NginxVersion | undefined, logger: Logger): void 
   }
 }
 
-/** Waits for the end of NGINX, and meanwhile for its being ready. Returns how it ended. */
-async function untilStopped(nginx: NginxProcess, agent: Agent, clock: Clock): Promise<StoppedState> {
+interface Running extends AgentContext {
+  readonly delivery: Delivery | undefined;
+  readonly prepared: Prepared;
+}
+
+/** Waits for the end of NGINX, and meanwhile for its being ready; then carries out what core says. Returns how it ended. */
+async function untilStopped(nginx: NginxProcess, agent: Agent, running: Running): Promise<StoppedState> {
+  const { clock, logger } = running;
   const life = new AbortController();
   const ended = nginx.exited.then((exit) => {
     life.abort();
     return agent.end(exit);
   });
-  const watching = untilReady(nginx, clock, READY_POLL_MS, life.signal).then(
-    () => agent.handle({ kind: 'ready' }),
-    (error: unknown) => {
-      if (!life.signal.aborted) {
-        throw error;
-      }
-    },
-  );
-  const [stopped] = await Promise.all([ended, watching]);
+  const working = untilReady(nginx, clock, READY_POLL_MS, life.signal).then(async () => {
+    agent.handle({ kind: 'ready' });
+    await deliverWhileServing(nginx, agent, running);
+  });
+  const watched = working.catch((error: unknown) => {
+    if (!life.signal.aborted && !agent.leaving.aborted) {
+      // Whatever is wrong with the delivery, traffic comes first: NGINX serves on, and core sees the session silent.
+      logger.error({ err: toError(error) }, 'delivery has ended; NGINX serves what it has');
+    }
+  });
+  const [stopped] = await Promise.all([ended, watched]);
   return stopped;
+}
+
+async function deliverWhileServing(nginx: NginxProcess, agent: Agent, running: Running): Promise<void> {
+  const { delivery, prepared, clock, logger } = running;
+  if (delivery === undefined || prepared.staged === undefined) {
+    return;
+  }
+  const { stage, complaints } = prepared.staged;
+  delivery.standing.set(prepared.standing);
+  agent.leaving.addEventListener('abort', () => {
+    delivery.standing.set({ ...(delivery.standing.get() ?? prepared.standing), draining: true });
+  });
+  const send = (): void => agent.handle({ kind: 'reload' });
+  await deliverOrders(
+    {
+      ...delivery,
+      localise: prepared.localise,
+      stage,
+      reload: (signal) => reload({ nginx, complaints, send, clock, logger }, signal),
+      clock,
+      logger: logger.child({ area: 'delivery' }),
+    },
+    agent.leaving,
+  );
 }
 
 function reportExit(stopped: StoppedState, logger: Logger): number {
@@ -137,6 +212,8 @@ function reportExit(stopped: StoppedState, logger: Logger): number {
 
 interface Agent {
   state(): AgentState;
+  /** Aborts when NGINX is told to end, or has ended. */
+  readonly leaving: AbortSignal;
   handle(event: AgentEvent): void;
   /** From here on there is a process to tell. */
   attach(nginx: NginxProcess): void;
@@ -148,9 +225,11 @@ interface Agent {
 function createAgent(logger: Logger): Agent {
   let state: AgentState = INITIAL_STATE;
   let nginx: NginxProcess | undefined;
+  const leaving = new AbortController();
 
   return {
     state: () => state,
+    leaving: leaving.signal,
     handle(event) {
       // A stop that comes between two looks at a starting NGINX must find out whether there is something to drain.
       if (state.kind === 'starting' && nginx?.isReady()) {
@@ -184,6 +263,9 @@ function createAgent(logger: Logger): Agent {
     if (next !== state) {
       state = next;
       logger.info({ state: next, cause }, 'state changed');
+      if (next.kind === 'draining' || next.kind === 'stopped') {
+        leaving.abort(new Error(cause));
+      }
     }
   }
 }

@@ -1,0 +1,67 @@
+/**
+ * One reload and how it ended. In: a running NGINX whose file was exchanged. Out: applied, or refused in NGINX's own words.
+ *
+ *   SIGHUP --> the master reads the file --refuses--> words in the extra error log; the old workers go on
+ *                        | takes it
+ *                        v
+ *        new workers start --100 ms--> old ones are told to finish --> none of them accepts: applied
+ */
+import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/logging.ts';
+import { type Complaints, isFinal } from './complaints.ts';
+import type { NginxProcess } from './process.ts';
+import { acceptingWorkers } from './workers.ts';
+
+export type ReloadOutcome = { readonly kind: 'applied' } | { readonly kind: 'refused'; readonly reason: string };
+
+export interface ReloadParts {
+  readonly nginx: Pick<NginxProcess, 'pid'>;
+  readonly complaints: Complaints;
+  /** Sends SIGHUP. */
+  readonly send: () => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Short at first: a small file is read in milliseconds, and who waits for "applied" waits for this. */
+const LOOK_EVERY_MS = 5;
+const LOOK_SELDOM_MS = 25;
+const SELDOM_AFTER_MS = 2_000;
+/** A file of 10,000 hosts takes seconds on a slow node; beyond this something hangs. */
+const GIVE_UP_MS = 60_000;
+
+/** Throws the signal's reason when it aborts: NGINX has ended, or is told to. */
+export async function reload(parts: ReloadParts, signal: AbortSignal): Promise<ReloadOutcome> {
+  const { nginx, complaints, send, clock } = parts;
+  const old = new Set(acceptingWorkers(nginx.pid));
+  await complaints.clear();
+  signal.throwIfAborted();
+  send();
+  const sentAt = clock.now();
+  parts.logger.debug({ stage: 'sent' }, 'SIGHUP sent');
+  for (;;) {
+    const outcome = await lookAt(nginx.pid, old, complaints);
+    if (outcome !== undefined) {
+      return outcome;
+    }
+    const waitedMs = clock.now() - sentAt;
+    if (waitedMs > GIVE_UP_MS) {
+      return { kind: 'refused', reason: `NGINX did not finish the reload within ${GIVE_UP_MS / 1_000} s` };
+    }
+    await clock.sleep(waitedMs > SELDOM_AFTER_MS ? LOOK_SELDOM_MS : LOOK_EVERY_MS, signal);
+  }
+}
+
+async function lookAt(
+  pid: number,
+  old: ReadonlySet<number>,
+  complaints: Complaints,
+): Promise<ReloadOutcome | undefined> {
+  const accepting = acceptingWorkers(pid);
+  const fresh = accepting.filter((worker) => !old.has(worker));
+  if (fresh.length > 0) {
+    return fresh.length === accepting.length ? { kind: 'applied' } : undefined;
+  }
+  const words = await complaints.read();
+  return isFinal(words) ? { kind: 'refused', reason: words } : undefined;
+}
