@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { createCheckCertificate } from '../../src/extension/check-certificate.ts';
 import type { ArtifactFile } from '../../src/model/artifact.ts';
 
 const run = promisify(execFile);
@@ -19,6 +20,11 @@ const AS_ROOT = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
 
 /** The proxy's user in our images. */
 const PROXY_UID = '101';
+
+/** Debian has `stream` as a module, and loads it from a folder that the instance's own `/etc/nginx` hides. */
+const LOAD_STREAM = 'load_module modules/ngx_stream_module.so;\n';
+
+const SECRET_PATH = /\/run\/secrets\/([^\s;"]+)/g;
 
 /** Enters a private view of the root file system: the instance's own `/etc/nginx`, `/run` and temp paths. */
 const ENTER = `
@@ -49,10 +55,16 @@ export interface NginxCheck {
   readonly output: string;
 }
 
-/** `nginx -t` on an artifact's files; the file that is checked is the first one below `/etc/nginx`. Nothing listens outside. */
+/** The text of each file below `/run/secrets`, by its name. */
+export type Secrets = Readonly<Record<string, string>>;
+
+/**
+ * `nginx -t` on an artifact's files; the file that is checked is the first one below `/etc/nginx`. Nothing listens outside.
+ * A throw-away certificate with its key stands in for every secret that the files name.
+ */
 export async function checkNginx(files: readonly ArtifactFile[]): Promise<NginxCheck> {
   const root = await nginxRoot();
-  const home = await createHome(files);
+  const home = await createHome(files, standIns(files));
   try {
     const command = ['nginx', '-t', '-e', 'stderr', '-c', mainFile(files)];
     const { exited } = await spawnInto(home, sandbox(root, home, ['--net'], command));
@@ -81,9 +93,9 @@ export interface RunningNginx extends AsyncDisposable {
 }
 
 /** Starts NGINX as the proxy's user on the machine's own loopback and waits until its pid file is there, at most 20 s. */
-export async function startNginx(files: readonly ArtifactFile[]): Promise<RunningNginx> {
+export async function startNginx(files: readonly ArtifactFile[], secrets: Secrets = {}): Promise<RunningNginx> {
   const root = await nginxRoot();
-  const home = await createHome(files);
+  const home = await createHome(files, secrets);
   const drop = ['setpriv', '--reuid', PROXY_UID, '--regid', PROXY_UID, '--clear-groups', '--pdeathsig', 'TERM'];
   const args = sandbox(
     root,
@@ -148,12 +160,24 @@ function mainFile(files: readonly ArtifactFile[]): string {
   return main.path;
 }
 
-async function createHome(files: readonly ArtifactFile[]): Promise<string> {
+function standIns(files: readonly ArtifactFile[]): Secrets {
+  const names = files.flatMap(({ bytes }) => [...Buffer.from(bytes).toString().matchAll(SECRET_PATH)]);
+  const pem = names.length === 0 ? '' : createCheckCertificate();
+  return Object.fromEntries(names.map(([, name = '']) => [name, pem]));
+}
+
+async function createHome(files: readonly ArtifactFile[], secrets: Secrets): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 'interlock-nginx-'));
   await chmod(home, 0o755);
   await mkdir(join(home, 'etc'));
   await mkdir(join(home, 'run'));
   await chmod(join(home, 'run'), 0o1777);
+  await mkdir(join(home, 'run/secrets'));
+  for (const [name, text] of Object.entries(secrets)) {
+    await writeFile(join(home, 'run/secrets', name), text);
+  }
+  await mkdir(join(home, 'etc/modules-enabled'));
+  await writeFile(join(home, 'etc/modules-enabled/stream.conf'), LOAD_STREAM);
   await writeFiles(home, files);
   return home;
 }

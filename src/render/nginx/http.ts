@@ -1,7 +1,7 @@
 /** What `http` says once for all servers: logs, limits, timeouts, retries, hash sizes. */
 import type { Hostname } from '../../model/names.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
-import { directive, expression, type Node } from './syntax.ts';
+import { block, directive, entry, expression, type Node } from './syntax.ts';
 
 /** `ngx_hash_init` refuses more than 64 KiB less a cache line: the largest power of two below. */
 const MAX_BUCKET = 32_768;
@@ -21,14 +21,60 @@ export function httpNodes(options: NginxOptions, hosts: readonly Hostname[]): re
 }
 
 function logNodes(options: NginxOptions): readonly Node[] {
-  const format = (name: string, { text, escape: escaping }: NginxOptions['mainLogFormat']) =>
-    directive('log_format', name, ...(escaping === 'default' ? [] : [`escape=${escaping}`]), expression(text));
   return [
-    format('main', options.mainLogFormat),
-    format('trace', options.traceLogFormat),
+    logFormat('main', options.mainLogFormat),
+    logFormat('trace', options.traceLogFormat),
+    ...(options.accessLogJson ? jsonLogNodes() : []),
     options.accessLogPath === 'off'
       ? directive('access_log', 'off')
-      : directive('access_log', options.accessLogPath, 'main'),
+      : directive('access_log', options.accessLogPath, usedFormat(options)),
+  ];
+}
+
+function usedFormat({ accessLogJson, traceLogging }: NginxOptions): string {
+  return accessLogJson ? 'json' : traceLogging ? 'trace' : 'main';
+}
+
+function logFormat(name: string, { text, escape: escaping }: NginxOptions['mainLogFormat']): Node {
+  return directive('log_format', name, ...(escaping === 'default' ? [] : [`escape=${escaping}`]), expression(text));
+}
+
+/** Times of upstreams are text: there is one per attempt. */
+const JSON_FIELDS: Readonly<Record<string, string>> = {
+  time: '"$time_iso8601"',
+  request_id: '"$reqid"',
+  client: '"$remote_addr"',
+  method: '"$request_method"',
+  scheme: '"$scheme"',
+  host: '"$host"',
+  uri: '"$request_uri"',
+  protocol: '"$server_protocol"',
+  status: '$status_number',
+  bytes_sent: '$body_bytes_sent',
+  request_length: '$request_length',
+  request_seconds: '$request_time',
+  referer: '"$http_referer"',
+  user_agent: '"$http_user_agent"',
+  forwarded_for: '"$http_x_forwarded_for"',
+  upstream: '"$upstream_addr"',
+  upstream_status: '"$upstream_status"',
+  upstream_connect_seconds: '"$upstream_connect_time"',
+  upstream_header_seconds: '"$upstream_header_time"',
+  upstream_response_seconds: '"$upstream_response_time"',
+};
+
+function jsonLogNodes(): readonly Node[] {
+  const text = `{${Object.entries(JSON_FIELDS)
+    .map(([name, value]) => `"${name}":${value}`)
+    .join(',')}}`;
+  return [
+    // A request that ends before it has a status is logged as `000`, which is no number in JSON.
+    block(
+      'map',
+      [expression('$status'), expression('$status_number')],
+      [entry('default', expression('$status')), entry(expression('~^0'), 0)],
+    ),
+    logFormat('json', { text, escape: 'json' }),
   ];
 }
 
@@ -65,7 +111,14 @@ function upstreamNodes(options: NginxOptions): readonly Node[] {
     directive('proxy_read_timeout', `${options.readTimeoutSeconds}s`),
     // Lost connections only: an application's own 5xx is its answer. A POST moves on only while nothing of it was sent.
     directive('proxy_next_upstream', 'error', 'timeout'),
+    // An answer goes through 72 KiB of buffers and never to disk: a slow client slows the service down. Buffering stays on, because
+    // without it each answer costs about a tenth more processor time, and a chunked stream (server-sent events) is passed on chunk by
+    // chunk anyway. A service that streams without chunks and length can say `X-Accel-Buffering: no`.
     directive('proxy_max_temp_file_size', 0),
+    // Bodies go on as they come. Otherwise all of a body is written below `client_body_temp_path` first, which is memory here. A
+    // request still moves to the next endpoint when the connection to the first fails, as nothing of the body was sent then.
+    directive('proxy_request_buffering', 'off'),
+    directive('proxy_pass_trailers', 'on'),
     directive('proxy_headers_hash_max_size', 1024),
     directive('proxy_headers_hash_bucket_size', 128),
   ];
@@ -75,7 +128,7 @@ function upstreamNodes(options: NginxOptions): readonly Node[] {
  * Sizes that make NGINX find its hash quickly: a bucket holds the longest name (pointer, length, name, alignment to 8, and a null pointer),
  * and there are about four times as many buckets as names. After `NGX_HASH_ELT_SIZE` in src/core/ngx_hash.c.
  */
-function hashSizes(options: NginxOptions, hosts: readonly Hostname[]): readonly Node[] {
+export function hashSizes(options: NginxOptions, hosts: readonly Hostname[]): readonly Node[] {
   const longest = hosts.reduce((length, host) => Math.max(length, host.length), 0);
   const element = 8 + Math.ceil((longest + 2) / 8) * 8 + 8;
   const asked = Math.min(options.serverNamesHashBucketSizeBytes ?? 0, MAX_BUCKET);

@@ -2,27 +2,147 @@
  * The layout of the file: which host becomes which block, and the only place that decides it. Chosen by `npm run bench:layout`
  * (docs/performance.md): at 10,000 hosts a `server` per host costs a third more processor time per reload and 40 % more memory,
  * and a variable `proxy_pass` is searched by name on every request. So plain hosts share servers, and each keeps a static `proxy_pass`.
+ * Hosts with TLS do the same where they share a certificate.
  */
 import { createHash } from 'node:crypto';
-import type { HostEntry } from '../../model/cluster.ts';
+import type { HostEntry, PoolId } from '../../model/cluster.ts';
+import { compareText } from '../../model/cluster.ts';
 import { powerOfTwo } from './http.ts';
-import { defaultServer, groupServer, hostServer, type ServerContext } from './servers.ts';
+import { isTlsOnly, type RedirectAnswer, redirectOf, redirectServer, toHttps } from './redirects.ts';
+import {
+  defaultServer,
+  defaultTlsServer,
+  groupServer,
+  hostServer,
+  misdirectedServer,
+  type ServerContext,
+  type Surface,
+  surfaceCertificate,
+  surfaceListen,
+} from './servers.ts';
 import type { Node } from './syntax.ts';
+import { type CertificatePair, pairKey } from './tls.ts';
 
 /** NGINX walks the named locations of a server one by one, so a group stays small. */
 const HOSTS_PER_GROUP = 20;
 
 /** Upstreams, then servers. `hosts` sorted. */
 export function layoutNodes(hosts: readonly HostEntry[], context: ServerContext): readonly Node[] {
-  const upstreams = [...context.upstreams.values()].flatMap((upstream) =>
-    upstream.kind === 'named' ? [upstream.node] : [],
-  );
+  const placed = hosts.map((entry) => place(entry, context));
+  const terminates = context.header.defaultTls.kind === 'terminate' || placed.some(({ tls }) => tls.kind !== 'refused');
+  const refused = placed.filter(({ tls }) => tls.kind === 'refused').map(({ entry }) => entry);
   return [
-    ...upstreams,
-    defaultServer(context),
-    ...groupsOf(hosts.filter(isPlain)).map((group) => groupServer(group, context)),
-    ...hosts.filter((host) => !isPlain(host)).map((host) => hostServer(host, context)),
+    ...upstreamNodes(hosts, context),
+    defaultServer(
+      placed.filter(({ http }) => http.kind === 'unknown').map(({ entry }) => entry),
+      context,
+    ),
+    ...bySurface(placed).flatMap((group) => servingNodes(group, context)),
+    ...redirectNodes(placed, context),
+    defaultTlsServer(terminates, context),
+    ...(terminates && refused.length > 0 ? [misdirectedServer(refused, context)] : []),
   ];
+}
+
+/** What a host is on each of the two ports. */
+interface Placed {
+  readonly entry: HostEntry;
+  readonly http: Side | { readonly kind: 'unknown' };
+  readonly tls: (Side & { readonly pair: CertificatePair }) | { readonly kind: 'refused' };
+}
+
+type Side = { readonly kind: 'routes' } | { readonly kind: 'redirect'; readonly answer: RedirectAnswer };
+
+function place(entry: HostEntry, context: ServerContext): Placed {
+  return { entry, http: httpSide(entry, context), tls: tlsSide(entry) };
+}
+
+function httpSide(entry: HostEntry, { header, options }: ServerContext): Placed['http'] {
+  const answer = redirectOf(entry, 'http') ?? (isTlsOnly(entry.tls) ? toHttps(header, options) : undefined);
+  if (answer !== undefined) {
+    return { kind: 'redirect', answer };
+  }
+  return { kind: entry.tls.kind === 'passthrough' ? 'unknown' : 'routes' };
+}
+
+function tlsSide(entry: HostEntry): Placed['tls'] {
+  if (entry.tls.kind !== 'terminate') {
+    return { kind: 'refused' };
+  }
+  const { certificate, key } = entry.tls;
+  const answer = redirectOf(entry, 'https');
+  const side: Side = answer === undefined ? { kind: 'routes' } : { kind: 'redirect', answer };
+  return { ...side, pair: { certificate, key } };
+}
+
+interface SurfaceGroup {
+  readonly surface: Surface;
+  readonly hosts: readonly HostEntry[];
+}
+
+/** The hosts that serve their routes, by where they do: the HTTP port alone first, then certificate by certificate. */
+function bySurface(placed: readonly Placed[]): readonly SurfaceGroup[] {
+  const groups = new Map<string, { surface: Surface; hosts: HostEntry[] }>();
+  for (const { entry, http, tls } of placed) {
+    const surface = { http: http.kind === 'routes', pair: tls.kind === 'routes' ? tls.pair : undefined };
+    if (surface.http || surface.pair !== undefined) {
+      const key = `${surface.pair === undefined ? '' : pairKey(surface.pair)} ${surface.http ? 'http' : ''}`;
+      const group = groups.get(key) ?? { surface, hosts: [] };
+      groups.set(key, group);
+      group.hosts.push(entry);
+    }
+  }
+  return [...groups].sort(([a], [b]) => compareText(a, b)).map(([, group]) => group);
+}
+
+function servingNodes({ surface, hosts }: SurfaceGroup, context: ServerContext): readonly Node[] {
+  return [
+    ...groupsOf(hosts.filter(isPlain)).map((group) => groupServer(group, surface, context)),
+    ...hosts.filter((host) => !isPlain(host)).map((host) => hostServer(host, surface, context)),
+  ];
+}
+
+/** A server per answer and port; on the TLS port, per certificate too. */
+function redirectNodes(placed: readonly Placed[], context: ServerContext): readonly Node[] {
+  const servers = new Map<string, { surface: Surface; answer: RedirectAnswer; names: string[] }>();
+  const add = (surface: Surface, answer: RedirectAnswer, name: string) => {
+    const key = `${surface.pair === undefined ? '' : pairKey(surface.pair)} ${answer.status} ${answer.location}`;
+    const server = servers.get(key) ?? { surface, answer, names: [] };
+    servers.set(key, server);
+    server.names.push(name);
+  };
+  for (const { entry, http, tls } of placed) {
+    if (http.kind === 'redirect') {
+      add({ http: true, pair: undefined }, http.answer, entry.host);
+    }
+    if (tls.kind === 'redirect') {
+      add({ http: false, pair: tls.pair }, tls.answer, entry.host);
+    }
+  }
+  return [...servers]
+    .sort(([a], [b]) => compareText(a, b))
+    .map(([, { surface, answer, names }]) =>
+      redirectServer([...surfaceListen(surface, context), ...surfaceCertificate(surface)], names, answer),
+    );
+}
+
+/** Pools that are only passed through have their upstream in `stream`. */
+function upstreamNodes(hosts: readonly HostEntry[], { upstreams, header }: ServerContext): readonly Node[] {
+  const passed = new Set<PoolId>();
+  const served = new Set<PoolId>(header.defaultPool === undefined ? [] : [header.defaultPool]);
+  for (const { tls, routes } of hosts) {
+    const pools = routes.map(({ pool }) => pool);
+    for (const pool of tls.kind === 'passthrough' ? [...pools, tls.pool] : pools) {
+      (tls.kind === 'passthrough' ? passed : served).add(pool);
+    }
+  }
+  if (header.defaultTls.kind === 'passthrough' && header.defaultPool !== undefined) {
+    passed.add(header.defaultPool);
+    served.delete(header.defaultPool);
+  }
+  return [...upstreams.values()].flatMap((upstream) =>
+    upstream.kind === 'named' && (served.has(upstream.pool) || !passed.has(upstream.pool)) ? [upstream.node] : [],
+  );
 }
 
 /** One route for every path, and an exact name: for a wildcard `$host` is not the name of the location. */

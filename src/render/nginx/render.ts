@@ -1,7 +1,7 @@
 /**
  * Model -> NGINX's file. Pure: equal models, options and context give equal bytes on any machine.
  * One file per concern, in the order of the file: main, http, headers, layout (upstreams, servers, locations), status.
- * To come, each with a file of its own: tls.ts (certificates, passthrough in `stream`), redirects.ts, sticky.ts, rewrite.ts.
+ * tls.ts and redirects.ts say what a host is on the two ports; passthrough.ts is the `stream` block.
  */
 import { type ConfigArtifact, createArtifact } from '../../model/artifact.ts';
 import { type ClusterModel, compareText } from '../../model/cluster.ts';
@@ -11,10 +11,15 @@ import { headerNodes, infoHeaders } from './headers.ts';
 import { httpNodes } from './http.ts';
 import { layoutNodes } from './layout.ts';
 import { mainNodes } from './main.ts';
+import { moduleNodes, streamNodes } from './passthrough.ts';
 import { overridable } from './raw-lines.ts';
-import { statusServer } from './status.ts';
+import { httpsPortMaps, isTlsOnly } from './redirects.ts';
+import { hasRewrite, rewriteMaps, rewriteVariable } from './rewrite.ts';
+import { statusServer, unavailableServer } from './status.ts';
+import { hasCookiePool, stickyMaps, stickyVariable } from './sticky.ts';
 import { block, comment, type Node, printNodes, raw } from './syntax.ts';
-import { refuseUnsupported } from './unsupported.ts';
+import { terminatesTls, tlsNodes } from './tls.ts';
+import { upstreamTlsDefaults } from './upstream-tls.ts';
 import { buildUpstreams } from './upstreams.ts';
 
 export interface RenderContext {
@@ -29,35 +34,53 @@ export interface RenderOutcome {
 
 /**
  * One file at `header.configPath`, mode 0o444. The order of hosts, pools, routes and endpoints in the model does not matter.
- * @throws InvariantError for a model that is not whole (a route to a pool that is missing) or asks for what this version cannot render.
+ * @throws InvariantError for a model that is not whole (a route to a pool that is missing).
  */
 export function renderNginx(model: ClusterModel, options: NginxOptions, context: RenderContext): RenderOutcome {
-  refuseUnsupported(model);
   const text = printNodes(fileNodes(sortModel(model), options, context));
   const file = { path: model.header.configPath, mode: 0o444, bytes: Buffer.from(text) };
   return { artifact: createArtifact([file]), findings: [] };
 }
 
 function fileNodes(model: ClusterModel, options: NginxOptions, context: RenderContext): readonly Node[] {
+  const stream = streamNodes(model, options);
   return [
     comment('Written by Interlock for Docker Swarm from service labels. Changes made here are lost.'),
+    ...(stream.length === 0 ? [] : moduleNodes(options)),
     ...mainNodes(options),
     block('http', [], httpChildren(model, options, context)),
-    ...(options.tcpOptions.length === 0 ? [] : [block('stream', [], options.tcpOptions.map(raw))]),
+    ...(stream.length === 0 ? [] : [block('stream', [], stream)]),
   ];
 }
 
 function httpChildren(model: ClusterModel, options: NginxOptions, { serverInfo }: RenderContext): readonly Node[] {
   const { header, hosts, pools } = model;
   const names = hosts.map((entry) => entry.host);
-  const own = [...httpNodes(options, names), ...headerNodes(options, serverInfo)];
+  const own = [
+    ...httpNodes(options, names),
+    ...headerNodes(options, serverInfo),
+    ...(hasRewrite(hosts) ? rewriteMaps() : []),
+    ...(hasCookiePool(pools) ? stickyMaps() : []),
+    ...upstreamTlsDefaults(pools),
+    ...(terminatesTls(model) ? tlsNodes(options) : []),
+    ...(asksForHttps(model) ? httpsPortMaps(header, options) : []),
+  ];
+  const info = infoHeaders(options, serverInfo);
   const upstreams = buildUpstreams(pools, options);
   return [
     ...overridable(own, options.httpOptions),
     ...options.httpOptions.map(raw),
-    ...layoutNodes(hosts, { header, options, upstreams, infoHeaders: infoHeaders(options, serverInfo) }),
+    ...layoutNodes(hosts, { header, options, upstreams, infoHeaders: info }),
     statusServer(),
+    unavailableServer({ infoHeaders: info }, [
+      ...(hasRewrite(hosts) ? [rewriteVariable()] : []),
+      ...(hasCookiePool(pools) ? [stickyVariable()] : []),
+    ]),
   ];
+}
+
+function asksForHttps({ header, hosts }: ClusterModel): boolean {
+  return isTlsOnly(header.defaultTls) || hosts.some(({ tls }) => isTlsOnly(tls));
 }
 
 /** The model is sorted by contract; sorting again costs little and makes equal bytes independent of it. */

@@ -71,7 +71,12 @@ export async function startLines(): Promise<LineService> {
     });
   });
   const port = await listen(server);
-  return { port, [Symbol.asyncDispose]: async () => void (await new Promise((resolve) => server.close(resolve))) };
+  return {
+    port,
+    [Symbol.asyncDispose]: async () => {
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
 }
 
 async function collect(request: IncomingMessage): Promise<string> {
