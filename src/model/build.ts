@@ -15,7 +15,7 @@ import {
   type PoolId,
 } from './cluster.ts';
 import { createFinding, type Finding, findingKey } from './finding.ts';
-import { type BuiltHost, buildHost, passesThrough, terminateTls } from './host.ts';
+import { type BuiltHost, buildHost, terminateTls } from './host.ts';
 import type { RoutingIntent } from './intent.ts';
 import { about, type Member, type ProxyNetworks, resolveMember } from './member.ts';
 import type { Hostname } from './names.ts';
@@ -169,9 +169,11 @@ function buildDefault(index: SnapshotIndex, members: readonly Member[], findings
   }
   findings.push(...others.map(({ intent }) => secondDefault(oldest, intent)));
   const pool = buildPool(index, { id: DEFAULT_POOL, shared: 'unclaimed hosts' }, oldest, [oldest], findings);
-  return passesThrough(oldest.intent)
-    ? { pool: undefined, tls: { kind: 'passthrough', pool: DEFAULT_POOL }, pools: [pool] }
-    : { pool: DEFAULT_POOL, tls: terminateTls(index, oldest, findings), pools: [pool] };
+  const tls: HostTls =
+    oldest.intent.tls.kind === 'passthrough'
+      ? { kind: 'passthrough', pool: DEFAULT_POOL }
+      : terminateTls(index, oldest, findings);
+  return { pool: DEFAULT_POOL, tls, pools: [pool] };
 }
 
 function secondDefault(oldest: Member, intent: RoutingIntent): Finding {

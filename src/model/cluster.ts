@@ -28,8 +28,8 @@ export interface ClusterHeader {
   /** Who answers hosts that nobody claimed. */
   readonly defaultPool: PoolId | undefined;
   /**
-   * The default backend's TLS, for names that nobody claimed; `none` where there is no default backend. Ended at the proxy, its requests
-   * go to `defaultPool`; passed through, there is no `defaultPool`, and plain HTTP has no default.
+   * The default backend's TLS, for names that nobody claimed; `none` where there is no default backend. Its pool is `defaultPool`, which
+   * speaks TLS itself where it is passed through: then plain HTTP has no default.
    */
   readonly defaultTls: HostTls;
   /**

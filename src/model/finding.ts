@@ -30,7 +30,6 @@ export const FINDINGS = {
   'LABEL.SERVICE_CLUSTER_UNKNOWN': { severity: 'error', harm: 'the service is not routed' },
   'LABEL.CONTEXT_ROOT_INVALID': { severity: 'error', harm: 'the service is not routed' },
   'LABEL.COMBINATION': { severity: 'warn', harm: 'the label is ignored' },
-  'LABEL.NOT_IN_EFFECT': { severity: 'warn', harm: 'the label is accepted and has no effect in this version' },
   'LABEL.UNKNOWN': { severity: 'warn', harm: 'the label is ignored' },
   'LABEL.VALUE_INVALID': { severity: 'error', harm: 'the label is ignored' },
   'LABEL.ON_CONTAINER': { severity: 'warn', harm: 'the labels are ignored' },

@@ -2,7 +2,6 @@
 import { compareText, type HostEntry, type HostTls, type PathRoute, type Pool, type PoolId } from './cluster.ts';
 import { tlsDifferences } from './differing.ts';
 import { createFinding, type Finding } from './finding.ts';
-import type { RoutingIntent } from './intent.ts';
 import { about, type Member } from './member.ts';
 import type { Hostname, PathPrefix } from './names.ts';
 import { buildPool } from './pool.ts';
@@ -21,11 +20,12 @@ export interface BuiltHost {
 /** `members` are all that name the host, oldest first, at least one. */
 export function buildHost(index: SnapshotIndex, host: Hostname, members: readonly Member[]): BuiltHost {
   const findings: Finding[] = [];
-  const decider = tlsDecider(members);
-  const served = members.filter((member) => !isTlsConflict(host, decider, member, findings));
-  const paths = byPrefix(served.filter(({ intent }) => intent.tls.kind !== 'passthrough'));
-  const built = [...paths].map(([prefix, ofPath]) => buildRoute(index, host, prefix, ofPath, findings));
-  const tls = buildHostTls(index, host, served, decider, findings);
+  const oldest = first(members);
+  const served = members.filter((member) => !isConflict(host, oldest, member, findings));
+  const built = isPassed(oldest)
+    ? []
+    : [...byPrefix(served)].map(([prefix, ofPath]) => buildRoute(index, host, prefix, ofPath, findings));
+  const tls = buildHostTls(index, host, served, findings);
   const claims = chooseRedirects(host, tls.tls, served, findings);
   const entry: HostEntry = {
     host,
@@ -36,27 +36,24 @@ export function buildHost(index: SnapshotIndex, host: Hostname, members: readonl
   return { entry, pools: [...built.map(({ pool }) => pool), ...tls.pools], claims, findings };
 }
 
-/** The oldest service that asks for TLS decides for the host; services without a word about TLS have no say in it. */
-function tlsDecider(members: readonly Member[]): Member | undefined {
-  return members.find(({ intent }) => intent.tls.kind !== 'none');
-}
-
-/** A host's TLS is ended at the proxy or passed through, not both: a younger service of the other kind is left out, not downgraded. */
-function isTlsConflict(host: Hostname, decider: Member | undefined, member: Member, findings: Finding[]): boolean {
-  const kind = member.intent.tls.kind;
-  if (decider === undefined || kind === 'none' || kind === decider.intent.tls.kind) {
+/** A host is passed through or served, not both: younger services of the other kind are left out, and say so. */
+function isConflict(host: Hostname, oldest: Member, member: Member, findings: Finding[]): boolean {
+  const passed = isPassed(oldest);
+  if (isPassed(member) === passed) {
     return false;
   }
-  const does =
-    decider.intent.tls.kind === 'passthrough' ? 'has its TLS passed through' : 'has its TLS ended at the proxy';
   findings.push(
     createFinding(
       'ROUTE.TLS_CONFLICT',
-      `${decider.service.name} is older and ${does} on ${host}. Use the same kind of TLS, or another host.`,
-      about(member.intent, `com.docker.lb.${kind === 'passthrough' ? 'ssl_passthrough' : 'ssl_cert'}`, host),
+      `${oldest.service.name} is older, and ${passed ? 'has' : 'does not have'} the TLS of ${host} passed through. Do the same, or use another host.`,
+      about(member.intent, 'com.docker.lb.ssl_passthrough', host),
     ),
   );
   return true;
+}
+
+function isPassed({ intent }: Member): boolean {
+  return intent.tls.kind === 'passthrough';
 }
 
 function byPrefix(members: readonly Member[]): ReadonlyMap<PathPrefix, readonly Member[]> {
@@ -81,22 +78,22 @@ function buildRoute(
   return { route: { prefix, rewrite: contextRoot.rewrite, pool: id, websocketEndpoints }, pool };
 }
 
+/** The oldest service that asks for TLS decides for the host; services without a word about TLS have no say in it. */
 function buildHostTls(
   index: SnapshotIndex,
   host: Hostname,
   members: readonly Member[],
-  decider: Member | undefined,
   findings: Finding[],
 ): { readonly tls: HostTls; readonly pools: readonly Pool[] } {
+  const [decider, ...others] = members.filter(({ intent }) => intent.tls.kind !== 'none');
   if (decider === undefined) {
     return { tls: { kind: 'none' }, pools: [] };
   }
-  const asking = members.filter(({ intent }) => intent.tls.kind !== 'none');
-  if (decider.intent.tls.kind === 'passthrough') {
-    const pool = buildPool(index, { id: passthroughPool(host), shared: host }, decider, asking, findings);
+  if (isPassed(decider)) {
+    const pool = buildPool(index, { id: passthroughPool(host), shared: host }, decider, members, findings);
     return { tls: { kind: 'passthrough', pool: pool.id }, pools: [pool] };
   }
-  findings.push(...asking.filter((one) => one !== decider).flatMap((one) => tlsDifferences(host, decider, one)));
+  findings.push(...others.flatMap((other) => tlsDifferences(host, decider, other)));
   return { tls: terminateTls(index, decider, findings), pools: [] };
 }
 
@@ -122,11 +119,6 @@ export function terminateTls(index: SnapshotIndex, member: Member, findings: Fin
     key: key === undefined ? undefined : secretFile(key),
     only: tls.only,
   };
-}
-
-/** Whether a service wants its connections unopened. */
-export function passesThrough({ tls }: RoutingIntent): boolean {
-  return tls.kind === 'passthrough';
 }
 
 function first(members: readonly Member[]): Member {

@@ -1,7 +1,7 @@
 /** Random Swarms and intents that share hosts, paths and networks on purpose. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { definitionOf } from '../../../src/core/revise.ts';
+import { definitionOf } from '../../../src/settings/cluster-definition.ts';
 import { type BuiltModels, buildModels } from '../../../src/model/build.ts';
 import { type ClusterModel, compareText, type HostEntry, type Pool } from '../../../src/model/cluster.ts';
 import type { RoutingIntent, UpstreamTls } from '../../../src/model/intent.ts';
@@ -205,6 +205,7 @@ describe('buildModels', () => {
           }
         });
       }),
+      { numRuns: 300 },
     );
   });
 });
@@ -224,9 +225,12 @@ function without({ parts, intents: wanted }: World, serviceId: string): World {
   };
 }
 
-/** It decides over a pool's options or network even where it gives no endpoint. */
-function couldJoin(pool: Pool, { hosts: names, contextRoot }: RoutingIntent): boolean {
-  return names.some((name) => pool.id === `${name}${contextRoot.prefix}`);
+/** It may decide over every pool of its hosts, even where it gives no endpoint. */
+function couldJoin(pool: Pool, { hosts: names, defaultBackend }: RoutingIntent): boolean {
+  return (
+    (defaultBackend && pool.id === '(default)') ||
+    names.some((name) => pool.id.startsWith(`${name}/`) || pool.id === `tls:${name}`)
+  );
 }
 
 function namedPools({ header, hosts: entries }: ClusterModel): readonly string[] {
