@@ -2,7 +2,10 @@
 /** Text in -> settings -> main(signal) -> exit code. The only file that sees argv, the environment and process signals. */
 import { readFileSync } from 'node:fs';
 import { agentMain } from '../agent/main.ts';
-import { type Command, HELP, parseCommandLine } from '../cli/command-line.ts';
+import { type Command, parseCommandLine } from '../cli/command-line.ts';
+import { type CliOutcome, runRender } from '../cli/render.ts';
+import { runSnapshot } from '../cli/snapshot.ts';
+import { readRawLists } from '../core/engine/raw-lists.ts';
 import { coreMain } from '../core/main.ts';
 import { extensionMain } from '../extension/main.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -19,7 +22,7 @@ process.exitCode = await main(parseCommandLine(process.argv.slice(2)));
 async function main(command: Command): Promise<number> {
   switch (command.kind) {
     case 'help':
-      process.stdout.write(HELP);
+      process.stdout.write(command.text);
       return 0;
     case 'version':
       process.stdout.write(`interlock ${packageVersion()}\n`);
@@ -27,6 +30,10 @@ async function main(command: Command): Promise<number> {
     case 'usage-error':
       process.stderr.write(`${command.message}\nTry: interlock help\n`);
       return USAGE;
+    case 'render':
+      return runTool(() => render(command));
+    case 'snapshot':
+      return runTool((signal) => snapshot(command, signal));
     case 'core':
       return runDaemon('core', command.debug, runCore(command.configPath));
     case 'extension':
@@ -34,6 +41,33 @@ async function main(command: Command): Promise<number> {
     case 'agent':
       return runDaemon('agent', command.debug, runAgent(command.nginxArgs));
   }
+}
+
+type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
+
+/** A command for people: its text goes to standard output, what is wrong goes to standard error in words. */
+async function runTool(tool: (signal: AbortSignal) => Promise<CliOutcome>): Promise<number> {
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  try {
+    const { exitCode, text } = await tool(stop.signal);
+    process.stdout.write(text);
+    return exitCode;
+  } catch (error) {
+    const words = isOperational(error) ? `${error.message}\n${ERRORS[error.code].todo}` : toError(error).stack;
+    process.stderr.write(`${words}\n`);
+    return 1;
+  }
+}
+
+async function render({ configPath, ...options }: Of<'render'>): Promise<CliOutcome> {
+  const { settings, findings } = parseSettings(configPath);
+  return runRender(options, { extensions: settings.extensions, findings, version: packageVersion() });
+}
+
+async function snapshot({ outPath, dockerUrl }: Of<'snapshot'>, signal: AbortSignal): Promise<CliOutcome> {
+  const url = dockerUrl ?? (process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock');
+  return runSnapshot(outPath, (scope) => readRawLists(url, scope), signal);
 }
 
 type Daemon = (tools: { signal: AbortSignal; logger: Logger; clock: typeof systemClock }) => Promise<number>;
@@ -87,16 +121,31 @@ function fail(logger: Logger, error: unknown): number {
 
 function runCore(configPath: string): Daemon {
   return async (tools) => {
-    const parsed = parseCoreSettings(readSettings(configPath));
-    if (!parsed.ok) {
-      throw new OperationalError(
-        'SETTINGS.INVALID',
-        `${configPath} cannot be used:\n${formatProblems(parsed.problems)}`,
-      );
-    }
-    await coreMain({ settings: parsed.settings, findings: parsed.findings, version: packageVersion() }, tools);
+    const { settings, findings } = parseSettings(configPath);
+    await coreMain(
+      {
+        settings,
+        findings,
+        version: packageVersion(),
+        operatorSocket: operatorSocket(),
+      },
+      tools,
+    );
     return 0;
   };
+}
+
+/** In a container's own /run. Whoever runs core without one, or several on one machine, names another. */
+function operatorSocket(): string {
+  return process.env['INTERLOCK_OPERATOR_SOCKET'] ?? '/run/interlock/operator.sock';
+}
+
+function parseSettings(path: string) {
+  const parsed = parseCoreSettings(readSettings(path));
+  if (!parsed.ok) {
+    throw new OperationalError('SETTINGS.INVALID', `${path} cannot be used:\n${formatProblems(parsed.problems)}`);
+  }
+  return parsed;
 }
 
 function readSettings(path: string): string {

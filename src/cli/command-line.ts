@@ -5,19 +5,31 @@ export type Command =
   | { readonly kind: 'core'; readonly configPath: string; readonly debug: boolean }
   | { readonly kind: 'extension'; readonly debug: boolean }
   | { readonly kind: 'agent'; readonly debug: boolean; readonly nginxArgs: readonly string[] }
+  | {
+      readonly kind: 'render';
+      readonly configPath: string;
+      readonly statePath: string;
+      readonly outPath: string;
+      readonly cluster: string | undefined;
+      readonly strict: boolean;
+    }
+  | { readonly kind: 'snapshot'; readonly outPath: string; readonly dockerUrl: string | undefined }
   | { readonly kind: 'version' }
-  | { readonly kind: 'help' }
+  | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'usage-error'; readonly message: string };
 
-export const HELP = `interlock: layer-7 ingress for Docker Swarm
+const HELP = `interlock: layer-7 ingress for Docker Swarm
 
 Usage
   interlock core [-c FILE] [-D]     the daemon on a manager: watches Swarm, serves models, rolls proxies
   interlock run [-c FILE]           the same, as stack files of the original Interlock say it
   interlock extension nginx [-D]    the daemon that renders NGINX configuration
   interlock agent [-D] [-- ARGS]    the daemon in the proxy: runs NGINX; ARGS go to NGINX
+  interlock snapshot --out DIR      save what core sees of a live Swarm as files
+  interlock render ...              what the proxies would serve, from such files; needs no engine
   interlock version
   interlock help
+  interlock COMMAND --help          more about render and snapshot
 
 Options
   -c, --config FILE   config.toml (default: /config.toml)
@@ -31,9 +43,54 @@ The extension and the agent take their settings from the environment, which core
   INTERLOCK_NGINX        the NGINX binary (default: nginx)
 `;
 
+const RENDER_HELP = `interlock render: what would this config.toml and these labels do? Needs no engine and changes nothing.
+
+Usage
+  interlock render --config config.toml --state DIR --out DIR [--cluster NAME] [--strict]
+
+Options
+  -c, --config FILE   config.toml (default: /config.toml)
+  --state DIR         folder with services.json, tasks.json, networks.json, nodes.json and secrets.json: each the array
+                      that the Engine API's list call returns. "interlock snapshot" saves one; edit it as you like.
+  --out DIR           where to write; new, empty, or left by an earlier render, which is replaced
+  --cluster NAME      only the extension with this ServiceCluster ("" is the default cluster)
+  --strict            exit code 1 when there is a finding at level error; for CI
+
+Writes
+  DIR/<extension>/nginx.conf   the file that the proxies of [Extensions.<extension>] would serve
+  DIR/findings.json            everything wrong with settings and labels: code, severity, service, subject, value, advice
+
+Exit codes
+  0   written            1   not written, or an error with --strict            64   wrong usage
+
+Example: try a label before you deploy it
+  docker exec $(docker ps -qf name=interlock_core) interlock snapshot --out /run/state
+  docker cp ...:/run/state state
+  # edit state/services.json, e.g. Spec.Labels of one service
+  interlock render -c config.toml --state state --out out --strict && diff -r before out
+`;
+
+const SNAPSHOT_HELP = `interlock snapshot: save what core sees of a live Swarm, for "interlock render" and for bug reports.
+
+Usage
+  interlock snapshot --out DIR [-H URL]
+
+Options
+  --out DIR       where to write; new, empty, or left by an earlier snapshot, which is replaced
+  -H, --host URL  the engine of a manager (default: $DOCKER_HOST, else unix:///var/run/docker.sock)
+
+Writes services.json, tasks.json, networks.json, nodes.json and secrets.json: names, ids, labels, addresses, states and ports.
+No secret's data, no environment, no arguments and no mounts of any service.
+`;
+
 const OPTIONS = {
   config: { type: 'string', short: 'c' },
   debug: { type: 'boolean', short: 'D' },
+  state: { type: 'string' },
+  out: { type: 'string' },
+  cluster: { type: 'string' },
+  strict: { type: 'boolean' },
+  host: { type: 'string', short: 'H' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
@@ -46,7 +103,7 @@ export function parseCommandLine(argv: readonly string[]): Command {
   try {
     const { values, positionals } = parseArgs({ args: [...own], options: OPTIONS, allowPositionals: true });
     if (values.help === true) {
-      return { kind: 'help' };
+      return { kind: 'help', text: helpOf(positionals[0]) };
     }
     if (values.version === true) {
       return { kind: 'version' };
@@ -54,10 +111,60 @@ export function parseCommandLine(argv: readonly string[]): Command {
     if (rest.length > 0 && positionals[0] !== 'agent') {
       return { kind: 'usage-error', message: `unexpected: -- ${rest.join(' ')} (only the agent passes arguments on)` };
     }
+    const [name] = positionals;
+    if (name === 'render' || name === 'snapshot') {
+      return fileCommandOf(name, positionals.slice(1), values);
+    }
+    const stray = Object.keys(values).find((key) => FILE_OPTIONS.has(key));
+    if (stray !== undefined) {
+      return { kind: 'usage-error', message: `--${stray} belongs to interlock render and interlock snapshot` };
+    }
     return commandOf(positionals, { configPath: values.config ?? '/config.toml', debug: values.debug ?? false }, rest);
   } catch (error) {
     return { kind: 'usage-error', message: error instanceof Error ? error.message : String(error) };
   }
+}
+
+function helpOf(name: string | undefined): string {
+  return name === 'render' ? RENDER_HELP : name === 'snapshot' ? SNAPSHOT_HELP : HELP;
+}
+
+/** Options of the commands that read and write files. */
+const FILE_OPTIONS: ReadonlySet<string> = new Set(['state', 'out', 'cluster', 'strict', 'host']);
+const TAKES = {
+  render: new Set(['config', 'state', 'out', 'cluster', 'strict', 'debug']),
+  snapshot: new Set(['config', 'out', 'host', 'debug']),
+} as const;
+
+interface FileValues {
+  readonly config?: string | undefined;
+  readonly state?: string | undefined;
+  readonly out?: string | undefined;
+  readonly cluster?: string | undefined;
+  readonly strict?: boolean | undefined;
+  readonly host?: string | undefined;
+}
+
+function fileCommandOf(name: 'render' | 'snapshot', operands: readonly string[], values: FileValues): Command {
+  const fail = (message: string): Command => ({
+    kind: 'usage-error',
+    message: `interlock ${name}: ${message} (interlock ${name} --help)`,
+  });
+  const stray = Object.keys(values).find((key) => !TAKES[name].has(key));
+  const { config = '/config.toml', state, out, cluster, strict = false, host } = values;
+  if (operands.length > 0 || stray !== undefined) {
+    return fail(`unexpected: ${operands.length > 0 ? operands.join(' ') : `--${stray}`}`);
+  }
+  if (out === undefined || out === '') {
+    return fail('say where to write with --out DIR');
+  }
+  if (name === 'snapshot') {
+    return { kind: 'snapshot', outPath: out, dockerUrl: host };
+  }
+  if (state === undefined || state === '') {
+    return fail('say which Swarm with --state DIR, a folder that interlock snapshot wrote');
+  }
+  return { kind: 'render', configPath: config, statePath: state, outPath: out, cluster, strict };
 }
 
 function commandOf(
@@ -80,7 +187,7 @@ function commandOf(
       return { kind: 'version' };
     case 'help':
     case undefined:
-      return { kind: 'help' };
+      return { kind: 'help', text: helpOf(operands[0]) };
     default:
       return { kind: 'usage-error', message: `unknown command: ${name}` };
   }

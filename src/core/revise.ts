@@ -1,18 +1,14 @@
 /** From each Snapshot to the newest revision of every cluster's model. A cluster whose content did not change keeps its revision. */
 
-import { type LabelOutcome, parseLabels } from '../labels/parse-labels.ts';
-import { type BuiltModels, buildModels, type ClusterDefinition } from '../model/build.ts';
+import { modelsOf } from '../labels/models.ts';
+import type { BuiltModels } from '../model/build.ts';
 import type { ClusterModel } from '../model/cluster.ts';
-import type { Finding } from '../model/finding.ts';
-import type { RoutingIntent } from '../model/intent.ts';
-import { toPort } from '../model/names.ts';
 import { digestModel } from '../model/revision.ts';
-import type { Service, Snapshot } from '../model/snapshot.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import type { ReadableCell } from '../runtime/cell.ts';
-import { InvariantError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
 import type { Component } from '../runtime/supervisor.ts';
-import type { ExtensionSettings } from '../settings/core-settings.ts';
+import { definitionOf } from '../settings/cluster-definition.ts';
 import type { Board, ExtensionBoard } from './board.ts';
 
 export function createReviser(snapshots: ReadableCell<Snapshot>, board: Board, logger: Logger): Component {
@@ -54,27 +50,6 @@ export function createHopMemory(): { keep(model: ClusterModel): ClusterModel } {
   };
 }
 
-/** Labels in, models and everything wrong with the labels out. Pure. */
-export function modelsOf(
-  snapshot: Snapshot,
-  definitions: readonly ClusterDefinition[],
-): { readonly built: BuiltModels; readonly findings: readonly Finding[] } {
-  const outcomes = snapshot.services.map(outcomeOf);
-  const intents = outcomes.flatMap((outcome): RoutingIntent[] => (outcome.kind === 'intent' ? [outcome.intent] : []));
-  const built = buildModels(snapshot, intents, definitions);
-  const ofLabels = outcomes.flatMap((outcome) => (outcome.kind === 'not-ours' ? [] : outcome.findings));
-  return { built, findings: [...ofLabels, ...built.findings] };
-}
-
-/** Tasks change far more often than services, and an unchanged service is the same object in the next Snapshot. */
-const outcomesKnown = new WeakMap<Service, LabelOutcome>();
-
-function outcomeOf(service: Service): LabelOutcome {
-  const known = outcomesKnown.get(service) ?? parseLabels(service);
-  outcomesKnown.set(service, known);
-  return known;
-}
-
 function publishRevision(
   { model: cell, settings }: ExtensionBoard,
   model: BuiltModels['models'][number],
@@ -96,31 +71,4 @@ function publishRevision(
     },
     'model revised',
   );
-}
-
-export function definitionOf(settings: ExtensionSettings): ClusterDefinition {
-  return {
-    proxyServiceName: settings.proxyServiceName,
-    networks: settings.networks,
-    header: {
-      serviceCluster: settings.serviceCluster,
-      extension: settings.name,
-      configPath: settings.proxyConfigPath,
-      listen: { http: port(settings.targetPort), tls: port(settings.targetSslPort) },
-      published: {
-        http: settings.publishedPort === undefined ? undefined : port(settings.publishedPort),
-        tls: settings.publishedSslPort === undefined ? undefined : port(settings.publishedSslPort),
-      },
-      optionsJson: settings.optionsJson,
-    },
-  };
-}
-
-/** Settings were checked at the door; a port that fails here is a bug there. */
-function port(value: number) {
-  const checked = toPort(value);
-  if (checked === undefined) {
-    throw new InvariantError(`settings let a port through that is none: ${value}`);
-  }
-  return checked;
 }

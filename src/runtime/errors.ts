@@ -54,6 +54,12 @@ export const ERRORS = {
   },
   'AGENT.NGINX_EXITED': { class: 'permanent', todo: "Read NGINX's own words above; Swarm restarts the task." },
   'AGENT.NGINX_TOO_OLD': { class: 'permanent', todo: 'Use NGINX 1.28 or newer.' },
+  'CLI.STATE_UNUSABLE': {
+    class: 'permanent',
+    todo: 'Save the folder with "interlock snapshot --out DIR" on a manager, or correct the files named above.',
+  },
+  'CLI.OUT_UNUSABLE': { class: 'permanent', todo: 'Name another folder with --out.' },
+  'CLI.CLUSTER_UNKNOWN': { class: 'permanent', todo: 'Name a ServiceCluster of config.toml, or leave --cluster out.' },
   'RENDER.CHECK_FAILED': { class: 'permanent', todo: "Read NGINX's words; the last good configuration keeps serving." },
 } as const satisfies Record<string, { class: ErrorClass; todo: string }>;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createBoard } from '../../../../src/core/board.ts';
-import { definitionOf } from '../../../../src/core/revise.ts';
+import { definitionOf } from '../../../../src/settings/cluster-definition.ts';
 import { createHandlers } from '../../../../src/core/serve/handlers.ts';
 import { type ConfigArtifact, createArtifact, manifestOf } from '../../../../src/model/artifact.ts';
 import { buildModels } from '../../../../src/model/build.ts';
