@@ -26,6 +26,17 @@ const RULES: readonly Rule[] = [
     advice: 'Without a certificate there is no https to send people to. Add com.docker.lb.ssl_cert.',
   },
   {
+    label: 'ssl_only',
+    when: ({ ssl_only, ssl_passthrough }) => ssl_only && ssl_passthrough,
+    advice:
+      'A host that is passed through has no plain HTTP. To send people on, add com.docker.lb.redirects, e.g. "http://app.example.com,https://app.example.com".',
+  },
+  {
+    label: 'ssl_backend',
+    when: ({ ssl_backend, ssl_passthrough }) => ssl_backend && ssl_passthrough,
+    advice: 'With ssl_passthrough the service gets the TLS of the client itself. Remove one of the two labels.',
+  },
+  {
     label: 'ssl_cert',
     when: ({ ssl_cert, ssl_passthrough }) => ssl_cert !== undefined && ssl_passthrough,
     advice: 'With ssl_passthrough the service has the certificate. Remove one of the two labels.',
@@ -34,6 +45,12 @@ const RULES: readonly Rule[] = [
     label: 'context_root',
     when: ({ context_root, ssl_passthrough }) => context_root !== '/' && ssl_passthrough,
     advice: needsPassthroughOff,
+  },
+  {
+    label: 'context_root',
+    when: ({ context_root, hosts, default_backend }) => context_root !== '/' && hosts.length === 0 && default_backend,
+    advice:
+      'A default backend answers every path of the hosts that nobody claimed. Add com.docker.lb.hosts for a path of them.',
   },
   {
     label: 'sticky_session_cookie',

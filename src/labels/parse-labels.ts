@@ -6,8 +6,8 @@
 import { compareText } from '../model/cluster.ts';
 import { createFinding, type Finding, type FindingCode } from '../model/finding.ts';
 import type { Balance, RoutingIntent, TlsIntent, UpstreamTls } from '../model/intent.ts';
+import { ROOT_PATH } from '../model/names.ts';
 import { nearestName } from '../model/nearest-name.ts';
-import { canonicalJson } from '../model/revision.ts';
 import type { Service } from '../model/snapshot.ts';
 import { findIgnoredLabels, strayRedirects } from './combinations.ts';
 import {
@@ -18,8 +18,6 @@ import {
   type LabelName,
   type LabelValues,
 } from './label-table.ts';
-import type { Complaint } from './label-value.ts';
-import { NOT_IN_EFFECT } from './not-in-effect.ts';
 
 export type LabelOutcome =
   /** No label of ours at all. */
@@ -29,27 +27,24 @@ export type LabelOutcome =
   | { readonly kind: 'unusable'; readonly findings: readonly Finding[] };
 
 export function parseLabels(service: Service): LabelOutcome {
-  return parseLabelsExcept(NOT_IN_EFFECT, service);
-}
-
-/** `parseLabels` with another list of labels that have no effect. */
-export function parseLabelsExcept(notInEffect: readonly LabelName[], service: Service): LabelOutcome {
   const own = ownLabels(service.labels);
   const misplaced = ownLabels(service.containerLabels).filter((name) => !Object.hasOwn(service.labels, name));
-  if (own.length === 0 && misplaced.length === 0) {
+  const mistyped = Object.keys(service.labels).sort(compareText).flatMap(noteMistyped);
+  if (own.length + misplaced.length + mistyped.length === 0) {
     return { kind: 'not-ours' };
   }
-  const read = readAll(service.labels, notInEffect);
+  const read = readAll(service.labels);
   const { values, ignored } = settle(read.values);
   const notes = [
     ...read.notes,
     ...ignored,
     ...own.flatMap(noteUnknown),
+    ...mistyped,
     ...noteMisplaced(misplaced),
     ...noteMissingHosts(values, read.notes),
   ];
   const cluster = values.service_cluster;
-  const findings = notes.map((note) => toFinding(note, service, cluster));
+  const findings = atMost(MAX_NOTES, notes).map((note) => toFinding(note, service, cluster));
   const routable = !read.lost && (values.hosts.length > 0 || values.default_backend);
   return routable ? { kind: 'intent', intent: toIntent(service, values), findings } : { kind: 'unusable', findings };
 }
@@ -75,8 +70,8 @@ interface ReadLabels {
   readonly lost: boolean;
 }
 
-function readAll(labels: Service['labels'], notInEffect: readonly LabelName[]): ReadLabels {
-  const read = LABEL_NAMES.map((name) => readOne(name, labels, notInEffect.includes(name)));
+function readAll(labels: Service['labels']): ReadLabels {
+  const read = LABEL_NAMES.map((name) => readOne(name, labels));
   return {
     // The table's keys and types are `LabelValues`'s own; entries lose them.
     values: Object.fromEntries(read.map(({ name, value }) => [name, value])) as unknown as LabelValues,
@@ -92,7 +87,7 @@ interface ReadLabel {
   readonly lost: boolean;
 }
 
-function readOne(name: LabelName, labels: Service['labels'], waiting: boolean): ReadLabel {
+function readOne(name: LabelName, labels: Service['labels']): ReadLabel {
   const definition: LabelDefinition<unknown> = LABELS[name];
   const label = LABEL_PREFIX + name;
   const text = Object.hasOwn(labels, label) ? (labels[label] ?? '').trim() : '';
@@ -100,36 +95,29 @@ function readOne(name: LabelName, labels: Service['labels'], waiting: boolean): 
     return { name, value: definition.fallback, notes: [], lost: false };
   }
   const { value, complaints } = definition.read(text);
-  const refused = complaints.length > 0;
-  const code = waiting ? 'LABEL.VALUE_INVALID' : definition.refusal.code;
-  const complaintNotes = limit(complaints).map((complaint) => ({ code, label, ...complaint }));
-  if (waiting) {
-    const note = { code: 'LABEL.NOT_IN_EFFECT', label, text, advice: WAITS } as const;
-    const said = value === undefined || sameValue(value, definition.fallback) ? [] : [note];
-    return { name, value: definition.fallback, notes: [...complaintNotes, ...said], lost: false };
-  }
-  const lost = refused && definition.refusal.loses === 'service';
-  return { name, value: value ?? definition.fallback, notes: complaintNotes, lost };
+  return {
+    name,
+    value: value ?? definition.fallback,
+    notes: atMost(MAX_COMPLAINTS, complaints).map((complaint) => ({
+      code: definition.refusal.code,
+      label,
+      ...complaint,
+    })),
+    lost: complaints.length > 0 && definition.refusal.loses === 'service',
+  };
 }
 
-const WAITS = 'The label is accepted; a later version acts on it. Until then its default holds.';
-
-function sameValue(a: unknown, b: unknown): boolean {
-  return a === b || (b !== undefined && canonicalJson(a) === canonicalJson(b));
-}
-
-/** A value of 64 KiB can hold thousands of bad entries; ten of them tell enough. */
+/** A value of 64 KiB can hold thousands of bad entries, a service thousands of labels; a few of them tell enough. */
 const MAX_COMPLAINTS = 10;
+const MAX_NOTES = 50;
 
-function limit(complaints: readonly Complaint[]): readonly Complaint[] {
-  const more = complaints.length - MAX_COMPLAINTS;
-  const shown = complaints.slice(0, MAX_COMPLAINTS);
+function atMost<Item extends { readonly advice: string }>(most: number, items: readonly Item[]): readonly Item[] {
+  const more = items.length - most;
+  const shown = items.slice(0, most);
   return more <= 0
     ? shown
-    : shown.map((complaint, position) =>
-        position === MAX_COMPLAINTS - 1
-          ? { ...complaint, advice: `${complaint.advice} (${more} more entries of this label have problems.)` }
-          : complaint,
+    : shown.map((item, position) =>
+        position === most - 1 ? { ...item, advice: `${item.advice} (${more} more like this are not shown.)` } : item,
       );
 }
 
@@ -173,6 +161,24 @@ function noteUnknown(label: string): readonly Note[] {
   return [{ code: 'LABEL.UNKNOWN', label, text: undefined, advice }];
 }
 
+/** Beginnings that people write instead of ours; what follows must be a label's name, so nobody else's label is meant. */
+const MISTYPED = /^(?:com\.)?(?:docker|mirantis)(?:\.ucp)?(?:\.(?:interlock|lbs?))+[._-]/i;
+
+function noteMistyped(label: string): readonly Note[] {
+  const begin = label.startsWith(LABEL_PREFIX) ? undefined : MISTYPED.exec(label)?.[0];
+  const name = begin === undefined ? '' : label.slice(begin.length).toLowerCase();
+  return Object.hasOwn(LABELS, name)
+    ? [
+        {
+          code: 'LABEL.UNKNOWN',
+          label,
+          text: undefined,
+          advice: `It is not read. Did you mean ${LABEL_PREFIX}${name}?`,
+        },
+      ]
+    : [];
+}
+
 function noteMisplaced(labels: readonly string[]): readonly Note[] {
   const [first] = labels;
   const advice =
@@ -203,7 +209,10 @@ function toIntent({ id, name, createdAt }: Service, values: LabelValues): Routin
     network: values.network,
     backendMode: values.backend_mode,
     weight: values.weight,
-    contextRoot: { prefix: values.context_root, rewrite: values.context_root_rewrite },
+    contextRoot: {
+      prefix: values.context_root,
+      rewrite: values.context_root_rewrite && values.context_root !== ROOT_PATH,
+    },
     tls: toTls(values),
     balance: toBalance(values),
     upstreamTls: toUpstreamTls(values),

@@ -135,7 +135,7 @@ export function requirementsOf(model: ClusterModel): Requirements {
       secrets.add(pool.upstreamTls.verify.ca);
     }
   }
-  for (const { tls } of model.hosts) {
+  for (const tls of [model.header.defaultTls, ...model.hosts.map((host) => host.tls)]) {
     if (tls.kind === 'terminate') {
       secrets.add(tls.certificate.secret);
       if (tls.key) {

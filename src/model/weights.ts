@@ -11,7 +11,7 @@ export interface WeightGroup {
   readonly count: number;
 }
 
-/** Units that any pool may have: 37 ms of a reload. */
+/** Units that any pool may have, give or take the rounding: 37 ms of a reload. */
 const USUAL_UNITS = 1000;
 /** Units that a pool may have where fewer would bend the shares. */
 export const MOST_UNITS = 10_000;
@@ -46,7 +46,7 @@ function commonDivisor(a: number, b: number): number {
 /** A weight cannot be less than 1, so very small shares grow: the caller looks at the error. */
 function scale(groups: readonly WeightGroup[], factor: number): readonly WeightGroup[] {
   return divideByCommon(
-    groups.map(({ weight, count }) => ({ weight: Math.max(1, Math.floor(weight * factor)), count })),
+    groups.map(({ weight, count }) => ({ weight: Math.max(1, Math.round(weight * factor)), count })),
   );
 }
 

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { LABEL_NAMES, LABEL_PREFIX, type LabelName } from '../../../src/labels/label-table.ts';
-import { NOT_IN_EFFECT } from '../../../src/labels/not-in-effect.ts';
-import { parseLabels, parseLabelsExcept } from '../../../src/labels/parse-labels.ts';
+import { LABEL_NAMES, LABEL_PREFIX } from '../../../src/labels/label-table.ts';
+import { parseLabels } from '../../../src/labels/parse-labels.ts';
 import { service } from '../../support/snapshots.ts';
 
 /** Text that a person, a template or an attacker might write. */
@@ -35,16 +34,10 @@ const names = fc.oneof(
 );
 
 const labels = fc.dictionary(names, values, { maxKeys: 12 });
-const waiting: fc.Arbitrary<readonly LabelName[]> = fc.oneof(
-  fc.constant(NOT_IN_EFFECT),
-  fc.constant([]),
-  fc.subarray([...LABEL_NAMES]),
-);
-
 it('never throws, and whatever has no intent says why', () => {
   fc.assert(
-    fc.property(labels, labels, waiting, (own, onContainers, notInEffect) => {
-      const outcome = parseLabelsExcept(notInEffect, service({ labels: own, containerLabels: onContainers }));
+    fc.property(labels, labels, (own, onContainers) => {
+      const outcome = parseLabels(service({ labels: own, containerLabels: onContainers }));
       if (outcome.kind === 'unusable') {
         expect(outcome.findings.length).toBeGreaterThan(0);
       }
@@ -59,11 +52,9 @@ it('never throws, and whatever has no intent says why', () => {
 
 it('the order of labels does not matter', () => {
   fc.assert(
-    fc.property(labels, waiting, (own, notInEffect) => {
+    fc.property(labels, (own) => {
       const reversed = Object.fromEntries(Object.entries(own).reverse());
-      expect(parseLabelsExcept(notInEffect, service({ labels: reversed }))).toEqual(
-        parseLabelsExcept(notInEffect, service({ labels: own })),
-      );
+      expect(parseLabels(service({ labels: reversed }))).toEqual(parseLabels(service({ labels: own })));
     }),
   );
 });
@@ -71,7 +62,7 @@ it('the order of labels does not matter', () => {
 it('no character that means something to NGINX gets into an intent', () => {
   fc.assert(
     fc.property(labels, (own) => {
-      const outcome = parseLabelsExcept([], service({ labels: own }));
+      const outcome = parseLabels(service({ labels: own }));
       if (outcome.kind === 'intent') {
         // These two are compared with names of Swarm and of config.toml, and never reach the file.
         const rest = { ...outcome.intent, serviceCluster: '', network: '' };
@@ -91,6 +82,7 @@ it('a label that is good alone stays good beside nonsense', () => {
         [`${LABEL_PREFIX}port`]: '8080',
         [`${LABEL_PREFIX}network`]: 'web',
         [`${LABEL_PREFIX}service_cluster`]: '',
+        [`${LABEL_PREFIX}context_root`]: '/',
       };
       expect(parseLabels(service({ labels: own }))).toMatchObject({
         kind: 'intent',
