@@ -57,6 +57,10 @@ export interface NginxOptions {
   readonly errorLogPath: string;
   readonly mainLogFormat: LogFormat;
   readonly traceLogFormat: LogFormat;
+  /** Write the access log in the trace format. */
+  readonly traceLogging: boolean;
+  /** Write the access log as one JSON object per line; `traceLogging` adds nothing to it. */
+  readonly accessLogJson: boolean;
   readonly keepaliveTimeoutMs: number;
   /** `0`: no limit. */
   readonly clientMaxBodySize: NginxSize;
@@ -316,6 +320,13 @@ export const NGINX_SCHEMA = z.object({
     'Listen port for TLS in the container; the same as `TargetSSLPort` of the extension.',
     { shownDefault: '`TargetSSLPort`' },
   ),
+  TraceLogging: key(FLAG, false, 'Write the access log in the trace format instead of the main one.', { ours: true }),
+  AccessLogJSON: key(
+    FLAG,
+    false,
+    'Write the access log as one JSON object per line, with the fields of the trace format, instead of either format.',
+    { ours: true },
+  ),
   TrustedProxies: key(
     listOf(PEER, 'a list of addresses and networks, such as ["10.0.0.0/8"]'),
     NO_PEERS,
@@ -370,6 +381,8 @@ function toOptions(table: z.output<typeof NGINX_SCHEMA>): NginxOptions {
     errorLogPath: table.ErrorLogPath,
     mainLogFormat: table.MainLogFormat,
     traceLogFormat: table.TraceLogFormat,
+    traceLogging: table.TraceLogging,
+    accessLogJson: table.AccessLogJSON,
     keepaliveTimeoutMs: table.KeepaliveTimeout,
     clientMaxBodySize: table.ClientMaxBodySize,
     clientBodyBufferSize: table.ClientBodyBufferSize,

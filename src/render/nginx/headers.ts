@@ -31,7 +31,7 @@ export function responseHeader(name: string, value: Parameters<typeof entry>[1])
 export function headerNodes(options: NginxOptions, serverInfo: string): readonly Node[] {
   const info = infoHeaders(options, serverInfo);
   return [
-    ...valueMaps(),
+    ...valueMaps(options),
     ...(options.trustedProxies.length === 0 ? [] : trustMaps(options)),
     ...requestHeaders(options),
     ...info,
@@ -54,6 +54,7 @@ function requestHeaders(options: NginxOptions): readonly Node[] {
     set('Host', expression(REQUEST_HOST)),
     set('Connection', expression('$upgrade_connection')),
     set('Upgrade', expression('$upgrade_protocol')),
+    set('TE', expression('$accepted_trailers')),
     set('X-Request-ID', expression(REQUEST_ID)),
     set('X-Real-IP', expression('$remote_addr')),
     set('X-Forwarded-For', forwarded('for', '$remote_addr')),
@@ -67,7 +68,8 @@ function map(source: string, target: string, entries: readonly Node[]): Node {
   return block('map', [expression(source), expression(target)], entries);
 }
 
-function valueMaps(): readonly Node[] {
+function valueMaps(options: NginxOptions): readonly Node[] {
+  const usedScheme = options.trustedProxies.length > 0 ? '$forwarded_proto' : '$scheme';
   return [
     map('$http_x_request_id', REQUEST_ID, [
       entry('default', expression('$request_id')),
@@ -83,7 +85,7 @@ function valueMaps(): readonly Node[] {
         expression('$target_authority'),
       ),
     ]),
-    map('$scheme', '$scheme_port', [entry('default', 80), entry('https', 443)]),
+    map(usedScheme, '$scheme_port', [entry('default', 80), entry('https', options.publicSslPort ?? 443)]),
     map(REQUEST_HOST, '$requested_port', [
       entry('default', expression('$scheme_port')),
       entry(expression('~:(?<host_port>[0-9]+)$'), expression('$host_port')),
@@ -94,7 +96,16 @@ function valueMaps(): readonly Node[] {
       entry('', ''),
       entry(expression('~*h2c'), ''),
     ]),
-    map('$upgrade_protocol', '$upgrade_connection', [entry('default', 'upgrade'), entry('', '')]),
+    // RFC 9110 10.1.4: trailers are sent only to who says it takes them, and `TE` is named in `Connection`.
+    map('$http_te', '$accepted_trailers', [
+      entry('default', ''),
+      entry(expression('~*(?:^|,)\\s*trailers\\s*(?:,|$)'), 'trailers'),
+    ]),
+    map('$accepted_trailers', '$plain_connection', [entry('default', 'te'), entry('', '')]),
+    map('$upgrade_protocol', '$upgrade_connection', [
+      entry('default', 'upgrade'),
+      entry('', expression('$plain_connection')),
+    ]),
     // The whole time is known only after the answer; while its header goes out, the time to the header is.
     map('$upstream_header_time', '$upstream_seconds', [
       entry('default', expression('$upstream_header_time')),
@@ -104,27 +115,42 @@ function valueMaps(): readonly Node[] {
   ];
 }
 
-/** What a trusted peer says is passed on; what it leaves out, and everything from others, is ours. */
+/** 1 to 65535. */
+const PORT = '(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])';
+
+/**
+ * What a trusted peer says is passed on; what it leaves out or what is absurd, and everything from others, is ours.
+ *
+ * Who the peer is: whoever wrote the request's headers. Behind a balancer that speaks the PROXY protocol that is not the balancer, which
+ * passes bytes, but the client it names. A request that came through the hop from the `stream` block (a unix socket) has its peer in the
+ * PROXY header too.
+ */
 function trustMaps(options: NginxOptions): readonly Node[] {
+  const hop = map('$realip_remote_addr', '$peer_address', [
+    entry('default', expression('$realip_remote_addr')),
+    entry('unix:', expression('$proxy_protocol_addr')),
+  ]);
+  const peer = options.proxyProtocol ? '$remote_addr' : '$peer_address';
   return [
-    ...options.trustedProxies.map((peer) => directive('set_real_ip_from', peer)),
+    ...options.trustedProxies.map((trustedPeer) => directive('set_real_ip_from', trustedPeer)),
     directive('real_ip_header', options.proxyProtocol ? 'proxy_protocol' : 'X-Forwarded-For'),
     directive('real_ip_recursive', 'on'),
+    ...(options.proxyProtocol ? [] : [hop]),
     block(
       'geo',
-      [expression('$realip_remote_addr'), expression('$peer_trusted')],
-      [entry('default', 0), ...options.trustedProxies.map((peer) => entry(peer, 1))],
+      [expression(peer), expression('$peer_trusted')],
+      [entry('default', 0), ...options.trustedProxies.map((trustedPeer) => entry(trustedPeer, 1))],
     ),
     trusted(
       '$http_x_forwarded_for',
       '$forwarded_for',
-      '.',
+      '[0-9A-Za-z.:, _\\[\\]"-]{1,1024}$',
       '$remote_addr',
-      '$http_x_forwarded_for, $realip_remote_addr',
+      `$http_x_forwarded_for, ${peer}`,
     ),
     trusted('$http_x_forwarded_proto', '$forwarded_proto', 'https?$', '$scheme'),
-    trusted('$http_x_forwarded_host', '$forwarded_host', '[A-Za-z0-9._:-]+$', REQUEST_HOST),
-    trusted('$http_x_forwarded_port', '$forwarded_port', '[0-9]{1,5}$', '$requested_port'),
+    trusted('$http_x_forwarded_host', '$forwarded_host', '[A-Za-z0-9._:\\[\\]-]{1,260}$', REQUEST_HOST),
+    trusted('$http_x_forwarded_port', '$forwarded_port', `${PORT}$`, '$requested_port'),
   ];
 }
 

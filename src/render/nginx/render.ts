@@ -19,7 +19,7 @@ import { statusServer, unavailableServer } from './status.ts';
 import { hasCookiePool, stickyMaps, stickyVariable } from './sticky.ts';
 import { block, comment, type Node, printNodes, raw } from './syntax.ts';
 import { terminatesTls, tlsNodes } from './tls.ts';
-import { upstreamTlsDefaults } from './upstream-tls.ts';
+import { poolsOfManyNames, upstreamTlsDefaults } from './upstream-tls.ts';
 import { buildUpstreams } from './upstreams.ts';
 
 export interface RenderContext {
@@ -66,7 +66,7 @@ function httpChildren(model: ClusterModel, options: NginxOptions, { serverInfo }
     ...(asksForHttps(model) ? httpsPortMaps(header, options) : []),
   ];
   const info = infoHeaders(options, serverInfo);
-  const upstreams = buildUpstreams(pools, options);
+  const upstreams = buildUpstreams(pools, options, poolsOfManyNames(model));
   return [
     ...overridable(own, options.httpOptions),
     ...options.httpOptions.map(raw),

@@ -1,5 +1,5 @@
 /** TLS from the proxy to the service: the host that the client asked for is the name in SNI and in the certificate. */
-import type { Pool } from '../../model/cluster.ts';
+import type { ClusterModel, Pool, PoolId } from '../../model/cluster.ts';
 import type { UpstreamTls } from '../../model/intent.ts';
 import { directive, expression, type Node } from './syntax.ts';
 
@@ -16,6 +16,25 @@ export function upstreamTlsDefaults(pools: readonly Pool[]): readonly Node[] {
   return pools.some((pool) => pool.upstreamTls.kind === 'on')
     ? [directive('proxy_ssl_server_name', 'on'), directive('proxy_ssl_name', expression('$host'))]
     : [];
+}
+
+/** The pools with TLS that are asked for by more than one name: of a wildcard host, of several hosts, or the default one. */
+export function poolsOfManyNames({ header, hosts, pools }: ClusterModel): ReadonlySet<PoolId> {
+  const secure = new Set(pools.filter((pool) => pool.upstreamTls.kind === 'on').map((pool) => pool.id));
+  if (secure.size === 0) {
+    return secure;
+  }
+  const hostOf = new Map<PoolId, string>();
+  const many = new Set<PoolId>(header.defaultPool === undefined ? [] : [header.defaultPool]);
+  for (const { host, routes } of hosts) {
+    for (const { pool } of routes) {
+      if (host.startsWith('*') || (hostOf.get(pool) ?? host) !== host) {
+        many.add(pool);
+      }
+      hostOf.set(pool, host);
+    }
+  }
+  return new Set([...many].filter((pool) => secure.has(pool)));
 }
 
 /** For the location. */

@@ -27,8 +27,13 @@ export type Upstream =
 
 export type Upstreams = ReadonlyMap<PoolId, Upstream>;
 
-export function buildUpstreams(pools: readonly Pool[], options: NginxOptions): Upstreams {
-  return new Map(pools.map((pool) => [pool.id, buildUpstream(pool, options)]));
+/** `shared`: see `poolsOfManyNames`. */
+export function buildUpstreams(
+  pools: readonly Pool[],
+  options: NginxOptions,
+  shared: ReadonlySet<PoolId> = new Set(),
+): Upstreams {
+  return new Map(pools.map((pool) => [pool.id, buildUpstream(pool, options, shared.has(pool.id))]));
 }
 
 /** @throws InvariantError when a route names a pool that the model lacks. */
@@ -54,17 +59,17 @@ export function upstreamName(pool: PoolId): string {
   return `${createHash('sha256').update(pool).digest('hex').slice(0, 12)}_${slug}`;
 }
 
-function buildUpstream(pool: Pool, options: NginxOptions): Upstream {
+function buildUpstream(pool: Pool, options: NginxOptions, shared: boolean): Upstream {
   if (pool.endpoints.length === 0) {
     return { kind: 'empty', pool: pool.id };
   }
   const name = upstreamName(pool.id);
-  const node = block('upstream', [name], upstreamChildren(pool, name, options));
+  const node = block('upstream', [name], [...upstreamChildren(pool, name, options), ...keepaliveNodes(shared)]);
   return { kind: 'named', pool: pool.id, name, node, balance: pool.balance, tls: pool.upstreamTls };
 }
 
 /**
- * `keepalive` comes after the balancing method, which it wraps. The comment tells the agent that these addresses are the nodes' own:
+ * `keepalive` comes after these: it wraps the balancing method. The comment tells the agent that these addresses are the nodes' own:
  * it takes out the servers of overlay networks that its task is not attached to, and these are in none.
  */
 function upstreamChildren(pool: Pool, name: string, options: NginxOptions): readonly Node[] {
@@ -73,9 +78,14 @@ function upstreamChildren(pool: Pool, name: string, options: NginxOptions): read
     ...(options.upstreamZoneKiB === undefined ? [] : [directive('zone', name, `${options.upstreamZoneKiB}k`)]),
     ...balanceNodes(pool.balance, options),
     ...pool.endpoints.map((endpoint) => serverNode(endpoint, pool)),
-    directive('keepalive', IDLE_CONNECTIONS),
-    directive('keepalive_timeout', IDLE_TIMEOUT),
   ];
+}
+
+/** NGINX takes a kept TLS connection for any name, also one that it was not verified for. */
+function keepaliveNodes(shared: boolean): readonly Node[] {
+  return shared
+    ? [directive('keepalive', 0)]
+    : [directive('keepalive', IDLE_CONNECTIONS), directive('keepalive_timeout', IDLE_TIMEOUT)];
 }
 
 export function serverNode(endpoint: Endpoint, { failure }: Pool): Node {

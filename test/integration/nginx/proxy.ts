@@ -6,7 +6,7 @@ import { freePort, type RunningNginx, startNginx } from '../../support/nginx.ts'
 import { port, SERVER_INFO } from '../../support/render-models.ts';
 import { type Echo, type RawAnswer, sendRaw } from './services.ts';
 
-export interface Proxy extends AsyncDisposable {
+export interface TestProxy extends AsyncDisposable {
   /** Where it listens for plain HTTP on loopback. */
   readonly http: number;
   readonly tls: number;
@@ -18,12 +18,16 @@ export interface Proxy extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** `config`: the operator's `Config` table, on top of two worker processes. */
-export async function startProxy(model: ClusterModel, config: Readonly<Record<string, unknown>> = {}): Promise<Proxy> {
+/** `config`: the operator's `Config` table, on top of two worker processes. `secrets`: the files below `/run/secrets`. */
+export async function startProxy(
+  model: ClusterModel,
+  config: Readonly<Record<string, unknown>> = {},
+  secrets: Readonly<Record<string, string>> = {},
+): Promise<TestProxy> {
   const [http, tls] = await Promise.all([freePort(), freePort()]);
   const files = (next: ClusterModel) =>
     filesOf(withListen(next, { http: port(http), tls: port(tls) }), { WorkerProcesses: 2, ...config });
-  const nginx = await startNginx(files(model));
+  const nginx = await startNginx(files(model), secrets);
   return {
     http,
     tls,

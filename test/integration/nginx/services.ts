@@ -1,8 +1,10 @@
 /** Services and clients for the traffic tests: echoing HTTP servers on loopback, and requests written byte by byte. */
 
 import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import { connect, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 export interface Echo {
   readonly service: string;
@@ -18,13 +20,19 @@ export interface EchoService extends AsyncDisposable {
   readonly requests: number;
 }
 
+/** PEM texts. */
+export interface EchoCertificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
 /**
  * Answers every request with an `Echo` as JSON; `/status/<code>` with that code; upgrades to WebSocket with a correct handshake
- * and then sends back every byte it gets.
+ * and then sends back every byte it gets. With a certificate it speaks TLS.
  */
-export async function startEcho(service: string): Promise<EchoService> {
+export async function startEcho(service: string, certificate?: EchoCertificate): Promise<EchoService> {
   let requests = 0;
-  const server = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
     requests += 1;
     void collect(request).then((body) => {
       const { method = '', url = '', headers } = request;
@@ -32,8 +40,12 @@ export async function startEcho(service: string): Promise<EchoService> {
       response.writeHead(code, { 'content-type': 'application/json', 'x-request-id': 'from-the-service' });
       response.end(JSON.stringify({ service, method, url, headers, body } satisfies Echo));
     });
-  });
-  server.on('upgrade', (request, socket) => {
+  };
+  const server =
+    certificate === undefined
+      ? createServer(answer)
+      : createSecureServer({ cert: certificate.certificate, key: certificate.key }, answer);
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
     const accept = createHash('sha1')
       .update(`${String(request.headers['sec-websocket-key'])}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
       .digest('base64');
@@ -87,7 +99,7 @@ async function collect(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-async function listen(server: Server | TcpServer): Promise<number> {
+async function listen(server: Server | SecureServer | TcpServer): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') {

@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ClusterModel } from '../../../src/model/cluster.ts';
 import { local, model } from '../../support/render-models.ts';
-import { echoOf, type Proxy, startProxy } from './proxy.ts';
+import { echoOf, startProxy, type TestProxy } from './proxy.ts';
 import {
   type Echo,
   type EchoService,
@@ -17,7 +17,7 @@ import {
 let app: EchoService;
 let other: EchoService;
 let lines: LineService;
-let proxy: Proxy;
+let proxy: TestProxy;
 
 /** `prefixes`: those of all hosts that are rewritten. */
 function rewriting(cluster: ClusterModel, prefixes: readonly string[]): ClusterModel {

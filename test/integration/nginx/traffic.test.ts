@@ -360,9 +360,9 @@ describe('an endpoint that is gone', () => {
 
 describe('a reload', () => {
   it('under load loses nothing, and the new routes are there', async () => {
-    const listenPort = await freePort();
+    const [listenPort, tlsPort] = await Promise.all([freePort(), freePort()]);
     const routes = (service: EchoService) =>
-      model({ 'app.local': { '/': local(service.port) } }, { listen: { http: port(listenPort), tls: port(1) } });
+      model({ 'app.local': { '/': local(service.port) } }, { listen: { http: port(listenPort), tls: port(tlsPort) } });
     await using proxy = await startNginx(filesOf(routes(one)));
     const load = startLoad(listenPort, 'app.local');
 
@@ -418,7 +418,7 @@ describe('the default pool', () => {
     const listenPort = await freePort();
     const cluster = model(
       { 'app.local': { '/app': local(one.port) }, 'fallback.local': { '/': local(two.port) } },
-      { listen: { http: port(listenPort), tls: port(1) }, defaultPool: 'fallback.local/' },
+      { listen: { http: port(listenPort), tls: port(await freePort()) }, defaultPool: 'fallback.local/' },
     );
     await using proxy = await startNginx(
       renderNginx(cluster, { ...DEFAULT_NGINX_OPTIONS, workerProcesses: 1 }, { serverInfo: SERVER_INFO }).artifact
@@ -439,7 +439,7 @@ describe('a trusted proxy in front', () => {
     const listenPort = await freePort();
     const cluster = model(
       { 'app.local': { '/': local(one.port) } },
-      { listen: { http: port(listenPort), tls: port(1) } },
+      { listen: { http: port(listenPort), tls: port(await freePort()) } },
     );
     await using proxy = await startNginx(filesOf(cluster, { TrustedProxies: ['127.0.0.0/8'], WorkerProcesses: 1 }));
     const answer = await sendRaw(
