@@ -104,12 +104,22 @@ function origin(url: string): Redirect['source'] {
 /** `undefined` sends no SNI. Certificates are not verified unless `ca` is given. */
 export interface TlsOptions extends ConnectionOptions {
   readonly sni: string | undefined;
+  /** An address of loopback to come from. */
+  readonly localAddress?: string;
+  /** Said before the handshake begins: a PROXY header. */
+  readonly before?: string;
 }
 
-function connectionOptions(portNumber: number, { sni, ...options }: TlsOptions): ConnectionOptions {
+function connectionOptions(
+  portNumber: number,
+  { sni, before, localAddress, ...options }: TlsOptions,
+): ConnectionOptions {
+  const socket = connectTcp({ host: '127.0.0.1', port: portNumber, ...(localAddress && { localAddress }) });
+  if (before !== undefined) {
+    socket.write(before);
+  }
   return {
-    host: '127.0.0.1',
-    port: portNumber,
+    socket,
     rejectUnauthorized: options.ca !== undefined,
     ...(sni === undefined ? {} : { servername: sni }),
     ...options,
