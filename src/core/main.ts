@@ -10,6 +10,7 @@ import { type Component, runComponents } from '../runtime/supervisor.ts';
 import type { CoreSettings } from '../settings/core-settings.ts';
 import { CONTROL_SOCKET, watchSwarm } from '../swarmkit/watch-client.ts';
 import { createWireServer, type WireServer } from '../wire/server.ts';
+import { createAccess } from './access/access.ts';
 import { type Board, createBoard } from './board.ts';
 import { createDockerodeEngine } from './engine/dockerode-engine.ts';
 import type { EngineApi } from './engine/engine-api.ts';
@@ -29,6 +30,8 @@ export interface CoreOptions {
   /** What parsing config.toml had to say. */
   readonly findings: readonly Finding[];
   readonly version: string;
+  /** The unix socket for operators, e.g. `/run/interlock/operator.sock`; default none. */
+  readonly operatorSocket?: string;
   /** For tests: another engine than the one at `DockerURL`. */
   readonly engine?: EngineApi;
   /** For tests: hears the port that was bound when `ListenAddr` says 0. */
@@ -62,20 +65,21 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
 
   const board = createBoard(settings.extensions, findingKey, findingLog(logger));
   board.setFindings('settings', options.findings);
-  for (const { tokens } of board.extensions.values()) {
-    tokens.set(null); // nobody makes role tokens yet
-  }
   const feed = chooseFeed(options, engine, { clock, logger });
   const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS });
   const taskFeed = () => feed.status.get() ?? ({ kind: 'poll', reason: 'core is starting' } as const);
   const handlers = createHandlers(board, { version, epoch: randomUUID(), taskFeed }, logger);
-  const server = createWireServer({ listen: settings.listen, handlers, logger });
+  const access = createAccess({ engine, clock, logger }, home.stack, board, observer.snapshots);
+  const { authenticate } = access;
+  const { operatorSocket } = options;
+  const server = createWireServer({ listen: settings.listen, handlers, authenticate, operatorSocket, logger, clock });
 
   await runComponents(
     [
       ...observer.components,
       tellOfFeed(settings, feed, board),
       createReviser(observer.snapshots, board, logger.child({ area: 'revise' })),
+      ...access.components,
       serveUntilStopped(server, logger, options.onListening),
       ...createPublisher({ engine, clock, logger }, home, board, observer.snapshots),
     ],

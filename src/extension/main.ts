@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/logging.ts';
 import type { ExtensionDaemonSettings } from '../settings/daemon-settings.ts';
 import { createWireClient } from '../wire/client.ts';
+import { createTokenSource } from '../wire/token-file.ts';
 import { createCheck } from './check.ts';
 import { runSession } from './session.ts';
 
@@ -16,14 +17,16 @@ export interface ExtensionTools {
   readonly signal: AbortSignal;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** For tests: where the token comes from, instead of the file. */
+  readonly token?: (() => Promise<string | undefined>) | undefined;
 }
 
 /** Runs until the signal aborts, however long core is away. Rejects only for a bug. */
 export async function extensionMain(
-  { endpoint, extension, nginxBinary, version }: ExtensionOptions,
-  { signal, logger, clock }: ExtensionTools,
+  { endpoint, extension, nginxBinary, tokenFile, version }: ExtensionOptions,
+  { signal, logger, clock, token = createTokenSource(tokenFile, logger) }: ExtensionTools,
 ): Promise<void> {
-  const client = createWireClient({ endpoint, identity: { role: 'extension', extension, version } });
+  const client = createWireClient({ endpoint, identity: { role: 'extension', extension, version }, token });
   logger.info({ endpoint, extension, version }, 'extension starts');
   try {
     const parts = {

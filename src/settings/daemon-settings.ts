@@ -12,6 +12,8 @@ export interface ExtensionDaemonSettings {
   readonly extension: string;
   /** The NGINX that checks files: a name on the PATH or a path. Default `nginx`. */
   readonly nginxBinary: string;
+  /** Where the role's token is mounted; the file may be missing. Default `/run/secrets/interlock-token`. */
+  readonly tokenFile: string;
 }
 
 export interface AgentDaemonSettings {
@@ -24,6 +26,8 @@ export interface AgentDaemonSettings {
   readonly nodeId: string | undefined;
   /** A name on the PATH or a path. Default `nginx`. */
   readonly nginxBinary: string;
+  /** Where the role's token is mounted; the file may be missing. Default `/run/secrets/interlock-token`. */
+  readonly tokenFile: string;
 }
 
 export type DaemonSettingsOutcome<Settings> =
@@ -36,16 +40,18 @@ export function parseExtensionSettings(env: Environment): DaemonSettingsOutcome<
   const endpoint = required(readEndpoint(env), 'INTERLOCK_ENDPOINT');
   const extension = required(readExtensionName(env), 'INTERLOCK_EXTENSION');
   const nginxBinary = readBinary(env);
-  return endpoint.ok && extension.ok && nginxBinary.ok
+  const tokenFile = readTokenFile(env);
+  return endpoint.ok && extension.ok && nginxBinary.ok && tokenFile.ok
     ? {
         ok: true,
         settings: {
           endpoint: endpoint.value,
           extension: extension.value,
           nginxBinary: nginxBinary.value ?? DEFAULT_BINARY,
+          tokenFile: tokenFile.value ?? DEFAULT_TOKEN_FILE,
         },
       }
-    : { ok: false, problems: problemsOf([endpoint, extension, nginxBinary]) };
+    : { ok: false, problems: problemsOf([endpoint, extension, nginxBinary, tokenFile]) };
 }
 
 export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<AgentDaemonSettings> {
@@ -55,7 +61,8 @@ export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<Agen
   const taskId = readVariable(env, 'INTERLOCK_TASK_ID', ID);
   const nodeId = readVariable(env, 'INTERLOCK_NODE_ID', ID);
   const nginxBinary = readBinary(env);
-  return endpoint.ok && extension.ok && configPath.ok && taskId.ok && nodeId.ok && nginxBinary.ok
+  const tokenFile = readTokenFile(env);
+  return endpoint.ok && extension.ok && configPath.ok && taskId.ok && nodeId.ok && nginxBinary.ok && tokenFile.ok
     ? {
         ok: true,
         settings: {
@@ -65,12 +72,14 @@ export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<Agen
           taskId: taskId.value,
           nodeId: nodeId.value,
           nginxBinary: nginxBinary.value ?? DEFAULT_BINARY,
+          tokenFile: tokenFile.value ?? DEFAULT_TOKEN_FILE,
         },
       }
-    : { ok: false, problems: problemsOf([endpoint, extension, configPath, taskId, nodeId, nginxBinary]) };
+    : { ok: false, problems: problemsOf([endpoint, extension, configPath, taskId, nodeId, nginxBinary, tokenFile]) };
 }
 
 const DEFAULT_BINARY = 'nginx';
+const DEFAULT_TOKEN_FILE = '/run/secrets/interlock-token';
 const DEFAULT_CONFIG_PATH = '/etc/nginx/nginx.conf';
 
 interface Grammar {
@@ -102,6 +111,10 @@ function readExtensionName(env: Environment): Variable<string | undefined> {
 
 function readBinary(env: Environment): Variable<string | undefined> {
   return readVariable(env, 'INTERLOCK_NGINX', BINARY);
+}
+
+function readTokenFile(env: Environment): Variable<string | undefined> {
+  return readVariable(env, 'INTERLOCK_TOKEN_FILE', PATH);
 }
 
 /** A variable that is set to nothing counts as not set. */

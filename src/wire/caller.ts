@@ -49,7 +49,7 @@ function textOf(metadata: Metadata, key: string): string | undefined {
     return undefined;
   }
   if (value.length > MAX_TEXT) {
-    throw refusal('malformed', `${key} is longer than ${MAX_TEXT} characters`);
+    throw refusal('unauthenticated', `${key} is longer than ${MAX_TEXT} characters`);
   }
   return value;
 }

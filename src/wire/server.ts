@@ -2,9 +2,13 @@
  * Core's side of the contract. Comes in: handlers in our own words. Goes out: a gRPC server.
  * A caller can break its own call and nothing else: every call has its own signal, and whatever a handler throws becomes a status.
  */
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import {
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
+  type ServerInterceptor,
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
@@ -12,11 +16,13 @@ import {
 import { abortReason, type Clock, systemClock } from '../runtime/clock.ts';
 import { OperationalError, toError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
+import { type Authenticate, createAdmission } from './admission.ts';
+import { answerSession, readMessages, sendBlobs } from './agent-calls.ts';
 import { decodeRefusal, decodeSubmission, encodeRefusalReply, encodeSubmitReply } from './artifact-codec.ts';
 import { callerOf } from './caller.ts';
 import { createLiveCalls } from './calls.ts';
 import type { Caller, WireHandlers } from './contract.ts';
-import { isServerBug, statusOf } from './errors.ts';
+import { isServerBug, refusal, statusOf } from './errors.ts';
 import { createHealth } from './health.ts';
 import { SERVER_OPTIONS } from './limits.ts';
 import { METHODS, SERVICE_NAMES } from './methods.ts';
@@ -27,6 +33,13 @@ export interface WireServerOptions {
   /** Port 0: any free port; `start` says which. */
   readonly listen: { readonly host: string; readonly port: number };
   readonly handlers: WireHandlers;
+  /** Asked of every call except the health service's, before any message of it is read. */
+  readonly authenticate: Authenticate;
+  /**
+   * A unix socket for operators, mode 0600: who can open it is one, and nobody else is served there. Left out with a warning when it
+   * cannot be made. Default: none.
+   */
+  readonly operatorSocket?: string | undefined;
   readonly logger: Logger;
   readonly clock?: Clock;
 }
@@ -38,14 +51,27 @@ export interface WireServer {
   stop(graceMs: number): Promise<void>;
 }
 
-type AnyCall = UnaryCall | StreamCall;
+type AnyCall = UnaryCall | StreamCall | DuplexCall;
 type UnaryCall = ServerUnaryCall<Buffer, Buffer>;
 type StreamCall = ServerWritableStream<Buffer, Buffer>;
+type DuplexCall = ServerDuplexStream<Buffer, Buffer>;
+/** What both kinds of stream have in common. */
+interface Outgoing {
+  write(bytes: Buffer, done: (error: Error | null | undefined) => void): unknown;
+  end(): unknown;
+  emit(event: 'error', status: unknown): boolean;
+  getPath(): string;
+  getPeer(): string;
+}
 type Answer = (call: UnaryCall, signal: AbortSignal) => Promise<Buffer>;
 type Answers = (call: StreamCall, signal: AbortSignal) => AsyncIterable<Buffer>;
 
-export function createWireServer({ listen, handlers, logger, clock = systemClock }: WireServerOptions): WireServer {
-  const server = new Server(SERVER_OPTIONS);
+export function createWireServer(options: WireServerOptions): WireServer {
+  const { listen, handlers, authenticate, operatorSocket, logger, clock = systemClock } = options;
+  const server = listener(createAdmission({ authenticate, logger, clock }));
+  // A listener of its own, because a call does not tell which one it came through.
+  const operators = operatorSocket && listener(createAdmission({ authenticate: onlyOperators, logger, clock }));
+  const servers = operators ? [server, operators] : [server];
   const calls = createLiveCalls();
   const health = createHealth(SERVICE_NAMES);
 
@@ -55,21 +81,40 @@ export function createWireServer({ listen, handlers, logger, clock = systemClock
   };
   const stream = (answers: Answers) => (call: StreamCall) => {
     const scope = scopeOf(call);
-    calls.run('stream', scope, () => serveStream(call, answers, scope.signal, logger));
+    calls.run('stream', scope, () => serveStream(call, () => answers(call, scope.signal), scope.signal, logger));
+  };
+  // What the agent sends may come to no end of its own.
+  const duplex = (answers: (call: DuplexCall, signal: AbortSignal) => AsyncIterable<Buffer>) => (call: DuplexCall) => {
+    const scope = scopeOf(call);
+    calls.run('stream', scope, async () => {
+      await serveStream(call, () => answers(call, scope.signal), scope.signal, logger);
+      // Whoever still waits for a message of this call waits no longer.
+      scope.abort(stopping());
+    });
   };
 
-  server.addService(METHODS, {
+  const implementation = {
     watchModel: stream((call, signal) => watchModel(handlers, callerOf(call.metadata), call.request, signal)),
     submitArtifact: unary((call, signal) => submitArtifact(handlers, callerOf(call.metadata), call.request, signal)),
     refuseRevision: unary((call, signal) => refuseRevision(handlers, callerOf(call.metadata), call.request, signal)),
+    agentSession: duplex((call, signal) =>
+      answerSession(handlers, callerOf(call.metadata), readMessages(call, signal), signal),
+    ),
+    fetchBlobs: stream((call, signal) => sendBlobs(handlers, callerOf(call.metadata), call.request, signal)),
     getStatus: unary((call, signal) => getStatus(handlers, callerOf(call.metadata), signal)),
     checkHealth: unary((call) => Promise.resolve().then(() => health.check(call.request))),
     watchHealth: stream((call, signal) => health.watch(call.request, signal)),
-  });
+  };
+  for (const each of servers) {
+    each.addService(METHODS, implementation);
+  }
 
   return {
     async start() {
-      const port = await bind(server, listen);
+      const port = await bindTcp(server, listen);
+      if (operators) {
+        await bindSocket(operators, operatorSocket, logger);
+      }
       health.set('SERVING');
       logger.info({ port }, 'serving gRPC');
       return { port };
@@ -77,7 +122,7 @@ export function createWireServer({ listen, handlers, logger, clock = systemClock
     async stop(graceMs) {
       health.set('NOT_SERVING');
       calls.abort('stream', stopping());
-      await shutDown(server, graceMs, clock);
+      await Promise.all(servers.map((each) => shutDown(each, graceMs, clock)));
       calls.abort('unary', stopping());
       await calls.settled();
     },
@@ -124,7 +169,7 @@ async function getStatus(handlers: WireHandlers, caller: Caller, signal: AbortSi
 }
 
 /** Aborts when the caller goes away or its deadline passes. */
-function scopeOf(call: AnyCall): AbortController {
+function scopeOf(call: { on(event: 'cancelled', listener: () => void): unknown }): AbortController {
   const scope = new AbortController();
   call.on('cancelled', () => scope.abort(new OperationalError('WIRE.UNREACHABLE', 'the caller went away')));
   return scope;
@@ -148,9 +193,14 @@ async function serveUnary(
  * The next message is asked for when the last one has been handed to the connection under its flow control, so a slow reader holds
  * one message here, and gets the newest next.
  */
-async function serveStream(call: StreamCall, answers: Answers, signal: AbortSignal, logger: Logger): Promise<void> {
+async function serveStream(
+  call: Outgoing,
+  answers: () => AsyncIterable<Buffer>,
+  signal: AbortSignal,
+  logger: Logger,
+): Promise<void> {
   try {
-    for await (const bytes of answers(call, signal)) {
+    for await (const bytes of answers()) {
       await write(call, bytes, signal);
     }
     call.end();
@@ -163,7 +213,7 @@ async function serveStream(call: StreamCall, answers: Answers, signal: AbortSign
 }
 
 /** grpc-js never calls back for a write on a call that was cancelled meanwhile: the signal ends the wait. */
-function write(call: StreamCall, bytes: Buffer, signal: AbortSignal): Promise<void> {
+function write(call: Outgoing, bytes: Buffer, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     signal.addEventListener('abort', cancel, { once: true });
@@ -182,7 +232,7 @@ function write(call: StreamCall, bytes: Buffer, signal: AbortSignal): Promise<vo
   });
 }
 
-function report(error: unknown, call: AnyCall, logger: Logger): void {
+function report(error: unknown, call: Pick<AnyCall, 'getPath' | 'getPeer'>, logger: Logger): void {
   const facts = { call: call.getPath(), peer: call.getPeer(), err: toError(error) };
   if (isServerBug(error)) {
     logger.error(facts, 'a call failed');
@@ -191,12 +241,43 @@ function report(error: unknown, call: AnyCall, logger: Logger): void {
   }
 }
 
-function bind(server: Server, { host, port }: WireServerOptions['listen']): Promise<number> {
+function listener(admission: ServerInterceptor): Server {
+  return new Server({ ...SERVER_OPTIONS, interceptors: [admission] });
+}
+
+function onlyOperators({ role }: Caller): void {
+  if (role !== 'operator') {
+    throw refusal('unauthenticated', `this socket is for operators, not for the role ${role}`);
+  }
+}
+
+async function bindTcp(server: Server, { host, port }: WireServerOptions['listen']): Promise<number> {
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  try {
+    return await bind(server, address);
+  } catch (cause) {
+    throw new OperationalError('WIRE.LISTEN_FAILED', `cannot listen on ${address}`, { cause });
+  }
+}
+
+/** The folder is closed before the socket is there, so that nobody gets in before its mode is set. */
+async function bindSocket(server: Server, path: string, logger: Logger): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await rm(path, { force: true }); // what an earlier life left behind
+    await bind(server, `unix:${path}`);
+    await chmod(path, 0o600);
+    logger.info({ path }, 'serving operators');
+  } catch (error) {
+    logger.warn({ path, err: toError(error) }, 'no socket for operators: status cannot be asked for here');
+  }
+}
+
+function bind(server: Server, address: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
       if (error) {
-        reject(new OperationalError('WIRE.LISTEN_FAILED', `cannot listen on ${address}`, { cause: error }));
+        reject(error);
       } else {
         resolve(bound);
       }

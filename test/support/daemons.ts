@@ -10,6 +10,7 @@ import { createLogger, type Logger } from '../../src/runtime/logging.ts';
 import type { FakeEngine } from '../fakes/engine/fake-engine.ts';
 import { freePort } from './nginx.ts';
 import { coreSettings } from './settings.ts';
+import { tokenIn } from './tokens.ts';
 
 export interface Daemon {
   /** Aborts and waits for the end; throws what made it end before. */
@@ -80,7 +81,10 @@ export async function prepareDaemons(fake: FakeEngine, extensions: string = EXTE
     startExtension: (extension = 'default') =>
       start('extension', (tools) =>
         // `true` stands in for NGINX: real checks are the business of the extension's own tests.
-        extensionMain({ endpoint: `127.0.0.1:${port}`, extension, nginxBinary: 'true', version: '0.0.0' }, tools),
+        extensionMain(
+          { endpoint: `127.0.0.1:${port}`, extension, nginxBinary: 'true', version: '0.0.0', tokenFile: '/nowhere' },
+          { ...tools, token: () => Promise.resolve(tokenIn(fake, extension, 'extension')) },
+        ),
       ),
     served(proxyServiceName = 'interlock-proxy') {
       const service = [...fake.swarm.store.services.values()].find(({ Spec }) => Spec.Name === proxyServiceName);

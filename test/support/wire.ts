@@ -5,6 +5,7 @@ import { diffModels } from '../../src/model/patch.ts';
 import { digestModel, sha256Hex } from '../../src/model/revision.ts';
 import { type Cell, createCell } from '../../src/runtime/cell.ts';
 import { createLogger, type Logger } from '../../src/runtime/logging.ts';
+import type { Authenticate } from '../../src/wire/admission.ts';
 import { createWireClient, type WireClient } from '../../src/wire/client.ts';
 import type {
   Caller,
@@ -16,6 +17,7 @@ import type {
   SubmitOutcome,
   WireHandlers,
 } from '../../src/wire/contract.ts';
+import { refusal } from '../../src/wire/errors.ts';
 import { createWireServer, type WireServer } from '../../src/wire/server.ts';
 import { eventually } from './eventually.ts';
 import { port } from './snapshots.ts';
@@ -113,6 +115,10 @@ export function createFakeCore(overrides: Partial<WireHandlers> = {}): FakeCore 
       refusals.push(refusal);
       return Promise.resolve();
     },
+    agentSession: () => {
+      throw refusal('unimplemented', 'this core takes no agents');
+    },
+    fetchBlobs: () => Promise.reject(refusal('not-found', 'this core has no blobs')),
     status: () => Promise.resolve(SAMPLE_STATUS),
     ...overrides,
   };
@@ -137,7 +143,12 @@ export const SAMPLE_STATUS: StatusReport = {
 
 /** Servers and clients that end with the test: `await using`-like, by hand because Node 20 has no such syntax. */
 export interface WireBench {
-  serve(handlers: WireHandlers, port?: number): Promise<{ readonly server: WireServer; readonly port: number }>;
+  /** `authenticate`: default lets everybody in. */
+  serve(
+    handlers: WireHandlers,
+    port?: number,
+    authenticate?: Authenticate,
+  ): Promise<{ readonly server: WireServer; readonly port: number }>;
   connect(port: number, role?: 'extension' | 'proxy' | 'operator'): WireClient;
   close(): Promise<void>;
 }
@@ -146,8 +157,8 @@ export function createWireBench(): WireBench {
   const servers: WireServer[] = [];
   const clients: WireClient[] = [];
   return {
-    async serve(handlers, port = 0) {
-      const server = createWireServer({ listen: { host: '127.0.0.1', port }, handlers, logger: silent });
+    async serve(handlers, port = 0, authenticate = () => undefined) {
+      const server = createWireServer({ listen: { host: '127.0.0.1', port }, handlers, authenticate, logger: silent });
       servers.push(server);
       return { server, port: (await server.start()).port };
     },

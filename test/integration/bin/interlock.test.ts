@@ -30,7 +30,13 @@ interface Run {
 }
 
 function run(...args: readonly string[]): Run {
-  const child = spawn(process.execPath, ['--import', 'tsx', SCRIPT, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', SCRIPT, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      ...process.env,
+      INTERLOCK_OPERATOR_SOCKET: path.join(tmpdir(), `interlock-${process.pid}`, 'operator.sock'),
+    },
+  });
   const said = { out: '', err: '' };
   child.stdout.on('data', (chunk: Buffer) => {
     said.out += chunk.toString();

@@ -6,9 +6,28 @@ describe('parseExtensionSettings', () => {
     const env = { INTERLOCK_ENDPOINT: 'tasks.interlock_core:8080', INTERLOCK_EXTENSION: 'default', PATH: '/bin' };
     expect(parseExtensionSettings(env)).toEqual({
       ok: true,
-      settings: { endpoint: 'tasks.interlock_core:8080', extension: 'default', nginxBinary: 'nginx' },
+      settings: {
+        endpoint: 'tasks.interlock_core:8080',
+        extension: 'default',
+        nginxBinary: 'nginx',
+        tokenFile: '/run/secrets/interlock-token',
+      },
     });
   });
+
+  it.each([parseExtensionSettings, parseAgentSettings])(
+    '$name takes another token file, by an absolute path',
+    (parse) => {
+      const env = { INTERLOCK_ENDPOINT: 'core:1', INTERLOCK_EXTENSION: 'default' };
+      expect(parse({ ...env, INTERLOCK_TOKEN_FILE: '/tokens/mine' })).toMatchObject({
+        settings: { tokenFile: '/tokens/mine' },
+      });
+      expect(parse({ ...env, INTERLOCK_TOKEN_FILE: 'mine' })).toMatchObject({
+        ok: false,
+        problems: [{ path: 'INTERLOCK_TOKEN_FILE' }],
+      });
+    },
+  );
 
   it('names every variable that is missing or wrong', () => {
     expect(parseExtensionSettings({ INTERLOCK_ENDPOINT: 'http://core', INTERLOCK_EXTENSION: '' })).toMatchObject({
