@@ -21,7 +21,7 @@ import { about, type Member, type ProxyNetworks, resolveMember } from './member.
 import type { Hostname } from './names.ts';
 import { buildPool } from './pool.ts';
 import { findLoops, loopFinding } from './redirects.ts';
-import type { Snapshot } from './snapshot.ts';
+import { type Snapshot, STACK_LABEL } from './snapshot.ts';
 import { addTo, indexSnapshot, type SnapshotIndex } from './snapshot-index.ts';
 
 /** One `[Extensions.<name>]` table, as far as routing is concerned. */
@@ -117,10 +117,21 @@ function buildCluster(
 }
 
 function proxyNetworks(index: SnapshotIndex, { proxyServiceName, networks }: ClusterDefinition): ProxyNetworks {
+  const proxy = index.servicesByName.get(proxyServiceName);
   return {
-    attached: new Set(index.servicesByName.get(proxyServiceName)?.networkIds ?? []),
-    offered: networks === undefined ? undefined : new Set(networks),
+    attached: new Set(proxy?.networkIds ?? []),
+    offered: networks === undefined ? undefined : offeredNames(index, networks, proxy?.labels[STACK_LABEL]),
   };
+}
+
+/** By full name, or by the short name in core's own stack, which the proxy service belongs to. Publishing reads them the same way. */
+function offeredNames(
+  index: SnapshotIndex,
+  networks: readonly string[],
+  stack: string | undefined,
+): ReadonlySet<string> {
+  const known = new Set([...index.networks.values()].map(({ name }) => name));
+  return new Set(networks.map((name) => (known.has(name) || stack === undefined ? name : `${stack}_${name}`)));
 }
 
 /** Sorted by host; members keep their order. */

@@ -37,7 +37,6 @@ export const WAITING_KEYS: readonly WaitingKey[] = [
     advice: 'This version delivers by rolling the proxy service (false) only.',
     values: [true],
   },
-  { table: 'extension', key: 'Networks', advice: LATER },
   {
     table: 'extension',
     key: 'Template',

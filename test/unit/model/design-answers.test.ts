@@ -317,6 +317,21 @@ describe('Networks on the extension', () => {
     expect(poolAt(answer, 'a.local/')?.network).toMatchObject({ name: 'charlie' });
   });
 
+  it("short names are those of core's own stack, as for the proxies", () => {
+    const labels = { 'com.docker.stack.namespace': 'interlock' };
+    const proxy = service({ id: 'p', name: extensionSettings().proxyServiceName, labels });
+    const ofStack = [network({ id: 'x', name: 'interlock_bravo' }), network({ id: 'y', name: 'shop_bravo' })];
+    const answer = ask(
+      {
+        networks: ofStack,
+        services: [proxy, ...['x', 'y'].map((id) => app(id, { hosts: `${id}.local` }, { networkIds: [id] }))],
+      },
+      only,
+    );
+    expect(found(answer)).toEqual([['LABEL.NETWORK_NOT_OFFERED', 'y', 'network']]);
+    expect(hostsOf(answer)).toEqual(['x.local']);
+  });
+
   it('a service that is reached at its nodes needs none of them', () => {
     const ports = [{ protocol: 'tcp' as const, mode: 'host' as const, targetPort: 8080, publishedPort: 1 }];
     const answer = ask({ networks, services: [app('web', { hosts: 'a.local' }, { networkIds: [], ports })] }, only);

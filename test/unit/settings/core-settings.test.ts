@@ -237,10 +237,12 @@ ServiceCluster = "4"
   it.each<[string, readonly string[]]>([
     ['[Extensions.a]\nTemplate = "my-template"', ['Extensions.a.Template']],
     ['[Extensions.a]\nHitlessServiceUpdate = true', ['Extensions.a.HitlessServiceUpdate']],
-    ['[Extensions.a]\nNetworks = ["web"]', ['Extensions.a.Networks']],
     ['tlscert = "/run/secrets/cert"\n[Extensions.a]', ['tlscert']],
     ['TaskFeed = "watch"\n[Extensions.a]', ['TaskFeed']],
-    ['TaskFeed = "poll"\nAllowInsecure = false\nTLSKey = ""\nNetworkLinger = "10m"\n[Extensions.a]\nNetworks = []', []],
+    [
+      'TaskFeed = "poll"\nAllowInsecure = false\nTLSKey = ""\nNetworkLinger = "10m"\n[Extensions.a]\nNetworks = ["web"]',
+      [],
+    ],
     ['[GRPC]\nTLSCert = "/a"\nTLSKey = "/b"\nX = 99999999999999999999\n[Extensions.a]', ['GRPC']],
   ])('says which keys wait for a later version: %j', (toml, subjects) => {
     const waiting = parse(toml).findings.filter(({ code }) => code === 'SETTINGS.NOT_IN_EFFECT');
