@@ -1,24 +1,26 @@
 /**
- * `npm run bench:converge [-- --json FILE] [--samples N] [--services N]`
+ * `npm run bench:converge [-- --json FILE] [--modes hitless,classic] [--feeds watch,poll] [--samples N] [--services N]`
  *
- * How long a change takes from the Docker API call's answer until every proxy serves it, on a real Swarm of three nodes with two
- * proxies in host mode, and how many requests fail meanwhile. A steady load asks a service that never changes, at both proxies
- * directly: in classic mode a proxy that is being replaced is away, and that is counted.
+ * How long a change takes until every proxy acts on it, on a real Swarm of three nodes with two proxies in host mode, and how many
+ * requests of a steady load fail meanwhile.
  *
- *   label      a host name added to a service       -> every proxy answers it with 200
- *   scale-up   one replica more                     -> every proxy has sent a request to the new one
- *   removal    a service removed                    -> every proxy answers its host with 503
+ *   label        a host name added to a service (API call returned)   -> every proxy answers it with 200, on new connections
+ *   label-kept   the same                                             -> the same on connections that were kept from before
+ *   removal      a service removed (API call returned)                -> every proxy answers its host with 503
+ *   task-up      a task RUNNING in Swarm's store                      -> every proxy has sent it a request
+ *   task-down    a task's desired state leaves RUNNING                -> the last request that any proxy sent it
  *
- * Each sample starts from rest (the last roll completed). The physical limit beside it: SIGHUP to the first answer of the new
- * generation, same file, same machine.
+ * Times of the store are the tasks' own UpdatedAt: the managers' clock is this machine's. Each sample starts from rest. The physical
+ * limit beside it: SIGHUP to the first answer of the new generation, same file, same machine.
  */
 import { writeFile } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
 import { startSwarm } from '../support/bed.ts';
 import { eventually } from '../support/eventually.ts';
 import { imageArchive } from '../support/images.ts';
-import { defaultConfig, deployInterlock, type Interlock } from '../support/interlock.ts';
+import { defaultConfig, deployInterlock, type Interlock, type TaskJson } from '../support/interlock.ts';
 import { bareReloadMs } from './bare-reload.ts';
 import { percentile, printTable } from './stats.ts';
 
@@ -26,18 +28,28 @@ const PROXIES = 2;
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
-    samples: { type: 'string', default: '20' },
-    services: { type: 'string', default: '10' },
+    modes: { type: 'string', default: 'hitless,classic' },
+    feeds: { type: 'string', default: 'watch,poll' },
+    samples: { type: 'string', default: '30' },
+    services: { type: 'string', default: '50' },
   },
 });
 const SAMPLES = Number(values.samples);
 const SERVICES = Number(values.services);
+type Mode = 'classic' | 'hitless';
+type Feed = 'poll' | 'watch';
+/** A reload is over, and old workers are gone, well within this time. */
+const REST_MS = 1_500;
+/** Between two looks at a proxy: the resolution. */
+const LOOK_MS = 3;
+
+type Change = 'label' | 'label-kept' | 'removal' | 'task-up' | 'task-down';
 
 interface Row {
   readonly bench: 'converge';
-  readonly mode: 'classic' | 'hitless';
-  readonly feed: 'poll' | 'watch';
-  readonly change: 'label' | 'scale-up' | 'removal';
+  readonly mode: Mode;
+  readonly feed: Feed;
+  readonly change: Change;
   readonly samples: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -46,20 +58,30 @@ interface Row {
   readonly bareReloadMs: number;
 }
 
-await main();
-
 async function main(): Promise<void> {
-  const swarm = await startSwarm({ name: 'converge', nodes: 3 });
-  try {
-    await swarm.loadImages([await imageArchive()]);
-    const interlock = await deployInterlock(swarm, defaultConfig({ replicas: PROXIES }));
-    try {
-      await prepare(interlock);
-      const rows = await measureAll(interlock);
+  const rows: Row[] = [];
+  for (const mode of values.modes.split(',') as Mode[]) {
+    for (const feed of values.feeds.split(',') as Feed[]) {
+      rows.push(...(await measureOne(mode, feed)));
       printTable(rows.map((row) => ({ ...row })));
       if (values.json !== undefined) {
         await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
       }
+    }
+  }
+}
+
+async function measureOne(mode: Mode, feed: Feed): Promise<readonly Row[]> {
+  say(`${mode}, ${feed}`);
+  const swarm = await startSwarm({ name: 'converge', nodes: 3 });
+  try {
+    await swarm.loadImages([await imageArchive()]);
+    const extra = `HitlessServiceUpdate = ${mode === 'hitless'}\n`;
+    const config = `TaskFeed = "${feed}"\n${defaultConfig({ replicas: PROXIES, extra })}`;
+    const interlock = await deployInterlock(swarm, config, { controlSocket: feed === 'watch' });
+    try {
+      await prepare(interlock);
+      return await measureAll(interlock, mode, feed);
     } finally {
       await interlock.down();
     }
@@ -71,131 +93,222 @@ async function main(): Promise<void> {
 async function prepare(interlock: Interlock): Promise<void> {
   say(`deploying ${SERVICES} services`);
   await interlock.createNetwork('app');
-  await interlock.createApp({
-    name: 'steady',
-    networks: ['app'],
-    replicas: 2,
-    lb: { hosts: 'steady.local', port: '8080' },
-  });
-  await interlock.createApp({
-    name: 'subject',
-    networks: ['app'],
-    replicas: 1,
-    lb: { hosts: 'subject.local', port: '8080' },
-  });
-  const others = [
+  const names = [
+    'steady',
+    'subject',
     ...Array.from({ length: SERVICES - 2 }, (_, i) => `app-${i}`),
     ...Array.from({ length: SAMPLES }, (_, sample) => goneName(sample)),
   ];
-  for (const name of others) {
-    await interlock.createApp({ name, networks: ['app'], lb: { hosts: `${name}.local`, port: '8080' } });
+  for (const name of names) {
+    // What is only there to be many needs no task: a route without one answers 503.
+    const replicas = name === 'steady' ? 2 : name === 'subject' ? 1 : 0;
+    await interlock.createApp({ name, networks: ['app'], replicas, lb: { hosts: `${name}.local`, port: '8080' } });
   }
-  for (const host of ['steady.local', 'subject.local', ...others.map((name) => `${name}.local`)]) {
+  for (const host of ['steady.local', 'subject.local']) {
     await interlock.untilAll(host, ({ status }) => status === 200, { proxies: PROXIES, timeoutMs: 180_000 });
   }
   await atRest(interlock);
 }
 
-async function measureAll(interlock: Interlock): Promise<readonly Row[]> {
+type Measured = Readonly<Partial<Record<Change, number>>>;
+
+async function measureAll(interlock: Interlock, mode: Mode, feed: Feed): Promise<readonly Row[]> {
   const limit = await bareReloadMs(await renderedFile(interlock));
-  const changes = { label, 'scale-up': scaleUp, removal } as const;
-  const rows: Row[] = [];
-  for (const change of ['label', 'scale-up', 'removal'] as const) {
-    const samples: number[] = [];
-    let failed = 0;
-    let requests = 0;
+  const samples = new Map<Change, number[]>();
+  const counted = new Map<Change, { requests: number; failed: number }>();
+  for (const measure of [label, removal, upAndDown]) {
     for (let sample = 0; sample < SAMPLES; sample += 1) {
       const load = await startLoad(interlock);
-      samples.push(await changes[change](interlock, sample));
+      const measured = await measure(interlock, sample);
       await atRest(interlock);
-      const counted = await load.stop();
-      failed += counted.failed;
-      requests += counted.requests;
-      say(
-        `${change} ${sample + 1}/${SAMPLES}: ${Math.round(samples.at(-1) ?? 0)} ms, ${counted.failed} of ${counted.requests} requests failed`,
-      );
+      const { requests, failed } = await load.stop();
+      for (const [change, ms] of Object.entries(measured) as [Change, number][]) {
+        samples.set(change, [...(samples.get(change) ?? []), ms]);
+        const before = counted.get(change) ?? { requests: 0, failed: 0 };
+        counted.set(change, { requests: before.requests + requests, failed: before.failed + failed });
+      }
+      say(`${sample + 1}/${SAMPLES}: ${JSON.stringify(measured)}, ${failed} of ${requests} requests failed`);
     }
-    rows.push({
-      bench: 'converge',
-      mode: 'classic',
-      feed: 'poll',
-      change,
-      samples: samples.length,
-      p50Ms: percentile(samples, 50),
-      p99Ms: percentile(samples, 99),
-      failed,
-      requests,
-      bareReloadMs: limit,
-    });
   }
-  return rows;
+  return [...samples].map(([change, list]) => ({
+    bench: 'converge',
+    mode,
+    feed,
+    change,
+    samples: list.length,
+    p50Ms: percentile(list, 50),
+    p99Ms: percentile(list, 99),
+    ...(counted.get(change) ?? { requests: 0, failed: 0 }),
+    bareReloadMs: limit,
+  }));
 }
 
-async function label(interlock: Interlock, sample: number): Promise<number> {
+async function label(interlock: Interlock, sample: number): Promise<Measured> {
   const host = `label-${sample}.local`;
+  const bases = await interlock.proxies();
+  const kept = bases.map(() => new Agent({ connections: 1 }));
+  for (const [index, base] of bases.entries()) {
+    await ask(base, host, kept[index]);
+  }
   await interlock.updateService('subject', (spec) => {
     spec.Labels['com.docker.lb.hosts'] = `subject.local,${host}`;
   });
-  return sinceNow(() => interlock.untilAll(host, ({ status }) => status === 200, { proxies: PROXIES }));
+  const changedAt = performance.now();
+  const served = (agents: readonly (Agent | undefined)[]) =>
+    allSince(bases, changedAt, async (base, index) => (await ask(base, host, agents[index]))?.status === 200);
+  const [fresh, onKept] = await Promise.all([served([]), served(kept)]);
+  await Promise.all(kept.map((agent) => agent.destroy()));
+  return { label: fresh, 'label-kept': onKept };
 }
 
-async function scaleUp(interlock: Interlock, sample: number): Promise<number> {
-  const replicas = (sample % 5) + 2;
-  if (replicas === 2) {
-    await scale(interlock, 1);
-    await eventually(async () => (await runningTasks(interlock, 'subject')) === 1, { timeoutMs: 60_000 });
-    await atRest(interlock);
+async function removal(interlock: Interlock, sample: number): Promise<Measured> {
+  const bases = await interlock.proxies();
+  const host = `${goneName(sample)}.local`;
+  for (const base of bases) {
+    if ((await ask(base, host))?.headers['retry-after'] === undefined) {
+      throw new Error(`${base} has no route for ${host}`);
+    }
   }
-  await scale(interlock, replicas);
-  return sinceNow(() =>
-    eventually(
-      async () => {
-        const bases = await interlock.proxies();
-        const seen = await Promise.all(bases.map((base) => replicasSeen(interlock, base, replicas)));
-        return bases.length === PROXIES && seen.every((count) => count === replicas);
-      },
-      { timeoutMs: 60_000, everyMs: 20 },
-    ),
-  );
+  await interlock.removeService(goneName(sample));
+  const changedAt = performance.now();
+  // Until then the route answers 503 with Retry-After, because the service has no task; an unknown host has none.
+  const gone = await allSince(bases, changedAt, async (base) => {
+    const answer = await ask(base, host);
+    return answer?.status === 503 && answer.headers['retry-after'] === undefined;
+  });
+  return { removal: gone };
 }
 
-async function removal(interlock: Interlock, sample: number): Promise<number> {
-  await interlock.removeService(goneName(sample));
-  return sinceNow(() =>
-    interlock.untilAll(`${goneName(sample)}.local`, ({ status }) => status === 503, { proxies: PROXIES }),
+/** One replica more, then one less. */
+async function upAndDown(interlock: Interlock): Promise<Measured> {
+  const bases = await interlock.proxies();
+  const before = await replicas(interlock);
+  const [old = ''] = before.keys();
+  await scale(interlock, 2);
+  const reached = bases.map(() => Number.NaN);
+  let newcomer = '';
+  const looking = Promise.all(
+    bases.map(async (base, index) => {
+      while (Number.isNaN(reached[index])) {
+        const host = (await ask(base, 'subject.local'))?.headers['x-demo-host'];
+        if (typeof host === 'string' && !old.startsWith(host)) {
+          newcomer = host;
+          reached[index] = Date.now();
+        }
+        await pause(LOOK_MS);
+      }
+    }),
   );
+  const runningAt = await eventually(
+    async () => {
+      const found = [...(await replicas(interlock))].find(([container]) => !before.has(container));
+      if (found === undefined) {
+        throw new Error('the new replica does not run');
+      }
+      return found[1];
+    },
+    { timeoutMs: 60_000, everyMs: 5 },
+  );
+  await looking;
+  const up = Math.max(...reached) - runningAt;
+  await atRest(interlock);
+  return { 'task-up': up, 'task-down': await scaleDown(interlock, bases, [old, newcomer]) };
+}
+
+/** From two replicas to one: when the leaving one was asked last, after Swarm wanted it gone. */
+async function scaleDown(interlock: Interlock, bases: readonly string[], known: readonly string[]): Promise<number> {
+  const lastAskedAt = new Map<string, number>();
+  let over = false;
+  const asking = Promise.all(
+    bases.map(async (base) => {
+      while (!over) {
+        const askedAt = Date.now();
+        const host = (await ask(base, 'subject.local'))?.headers['x-demo-host'];
+        if (typeof host === 'string') {
+          lastAskedAt.set(host, Math.max(askedAt, lastAskedAt.get(host) ?? 0));
+        }
+        await pause(LOOK_MS);
+      }
+    }),
+  );
+  await scale(interlock, 1);
+  const leaving = await eventually(
+    async () => {
+      const tasks = await tasksOf(interlock);
+      const task = tasks.find(({ DesiredState, Status }) => DesiredState !== 'running' && Status.State === 'running');
+      if (task === undefined) {
+        throw new Error('no replica is leaving');
+      }
+      return { container: containerOf(task), at: Date.parse(task.UpdatedAt) };
+    },
+    { timeoutMs: 60_000, everyMs: 5 },
+  );
+  await eventually(async () => (await replicas(interlock)).size === 1, { timeoutMs: 60_000, everyMs: 50 });
+  await pause(4_000);
+  over = true;
+  await asking;
+  const name = known.find((host) => leaving.container.startsWith(host.slice(0, 12))) ?? '';
+  const last = lastAskedAt.get(name.slice(0, 12)) ?? Number.NaN;
+  return Math.max(0, last - leaving.at);
+}
+
+type StoredTask = TaskJson & { readonly UpdatedAt: string };
+
+async function tasksOf(interlock: Interlock): Promise<readonly StoredTask[]> {
+  // Shape: Engine API `GET /tasks`.
+  return (await interlock.docker.listTasks({ filters: { service: ['subject'] } })) as readonly StoredTask[];
+}
+
+/** Container id -> when its task became RUNNING in the store, as long as nothing else was written since. */
+async function replicas(interlock: Interlock): Promise<ReadonlyMap<string, number>> {
+  const tasks = (await tasksOf(interlock)).filter(
+    ({ DesiredState, Status }) => DesiredState === 'running' && Status.State === 'running',
+  );
+  return new Map(tasks.map((task) => [containerOf(task), Date.parse(task.UpdatedAt)]));
+}
+
+function containerOf(task: TaskJson): string {
+  return task.Status.ContainerStatus?.ContainerID ?? '';
+}
+
+function scale(interlock: Interlock, count: number): Promise<void> {
+  return interlock.updateService('subject', (spec) => {
+    spec.Mode.Replicated = { Replicas: count };
+  });
 }
 
 function goneName(sample: number): string {
   return `gone-${sample}`;
 }
 
-async function sinceNow(until: () => Promise<unknown>): Promise<number> {
-  const startedAt = performance.now();
-  await until();
-  return performance.now() - startedAt;
+const FRESH = new Agent({ pipelining: 0, connect: { timeout: 1_000 }, headersTimeout: 3_000, bodyTimeout: 3_000 });
+
+/** `undefined` when there is no answer. */
+async function ask(base: string, host: string, dispatcher: Agent = FRESH) {
+  try {
+    const { statusCode, headers, body } = await request(base, { dispatcher, headers: { host } });
+    await body.dump();
+    return { status: statusCode, headers };
+  } catch {
+    return undefined;
+  }
 }
 
-function scale(interlock: Interlock, replicas: number): Promise<void> {
-  return interlock.updateService('subject', (spec) => {
-    spec.Mode.Replicated = { Replicas: replicas };
-  });
-}
-
-/** Distinct replicas over twice as many requests as there are: round robin reaches each. */
-async function replicasSeen(interlock: Interlock, base: string, replicas: number): Promise<number> {
-  const answers = await Promise.all(
-    Array.from({ length: replicas * 3 }, () => interlock.ask(base, 'subject.local').catch(() => undefined)),
+/** Milliseconds from `since` until `holds` was true at every base, each looked at on its own. */
+async function allSince(
+  bases: readonly string[],
+  since: number,
+  holds: (base: string, index: number) => Promise<boolean>,
+): Promise<number> {
+  const ends = await Promise.all(
+    bases.map(async (base, index) => {
+      while (!(await holds(base, index))) {
+        await pause(LOOK_MS);
+      }
+      return performance.now();
+    }),
   );
-  return new Set(answers.flatMap((answer) => (answer?.status === 200 ? [String(answer.headers['x-demo-host'])] : [])))
-    .size;
-}
-
-async function runningTasks(interlock: Interlock, service: string): Promise<number> {
-  const tasks = (await interlock.docker.listTasks({
-    filters: { service: [service], 'desired-state': ['running'] },
-  })) as unknown as { Status: { State: string } }[];
-  return tasks.filter(({ Status }) => Status.State === 'running').length;
+  return Math.max(...ends) - since;
 }
 
 async function atRest(interlock: Interlock): Promise<void> {
@@ -207,6 +320,7 @@ async function atRest(interlock: Interlock): Promise<void> {
     },
     { timeoutMs: 120_000, everyMs: 200 },
   );
+  await pause(REST_MS);
 }
 
 interface Load {
@@ -258,3 +372,5 @@ async function renderedFile(interlock: Interlock): Promise<string> {
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
+
+await main();

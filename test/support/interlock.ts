@@ -54,6 +54,19 @@ services:
     command: ["core", "-c", "/config.toml", "-D"]
 `;
 
+/** The manager's control socket, as its folder: what the task feed `watch` needs. */
+const CONTROL_SOCKET_FILE = `version: "3.8"
+services:
+  core:
+    volumes:
+      - /var/run/docker/swarm:/var/run/docker/swarm
+`;
+
+export interface DeployOptions {
+  /** Give core the manager's control socket. Default true. */
+  readonly controlSocket?: boolean;
+}
+
 export interface AppOptions {
   readonly name: string;
   /** `com.docker.lb.` is put before each key. */
@@ -132,7 +145,11 @@ export interface TaskJson {
 }
 
 /** Deploys the stack; does not wait for a proxy, because there is none before the first answer of the extension. */
-export async function deployInterlock(swarm: Swarm, config: string): Promise<Interlock> {
+export async function deployInterlock(
+  swarm: Swarm,
+  config: string,
+  { controlSocket = true }: DeployOptions = {},
+): Promise<Interlock> {
   const folder = await mkdtemp(join(tmpdir(), 'interlock-stack-'));
   const socket = swarm.managerSocket;
   const docker = new Docker({ socketPath: socket });
@@ -152,7 +169,9 @@ export async function deployInterlock(swarm: Swarm, config: string): Promise<Int
   await copyFile(STACK_FILE, join(folder, 'stack.yml'));
   await writeFile(join(folder, 'config.toml'), config);
   await writeFile(join(folder, 'debug.yml'), DEBUG_FILE);
-  const files = ['stack.yml', 'debug.yml'].flatMap((name) => ['-c', join(folder, name)]);
+  await writeFile(join(folder, 'control-socket.yml'), CONTROL_SOCKET_FILE);
+  const names = ['stack.yml', 'debug.yml', ...(controlSocket ? ['control-socket.yml'] : [])];
+  const files = names.flatMap((name) => ['-c', join(folder, name)]);
   await cli('stack', 'deploy', '--resolve-image', 'never', ...files, STACK);
 
   async function tasksOf(service: string): Promise<readonly TaskJson[]> {
