@@ -81,7 +81,7 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
       createReviser(observer.snapshots, board, logger.child({ area: 'revise' })),
       ...access.components,
       serveUntilStopped(server, logger, options.onListening),
-      ...createPublisher({ engine, clock, logger }, home, board, observer.snapshots),
+      ...createPublisher({ engine, clock, logger }, home, board, observer.snapshots, settings),
     ],
     signal,
     logger,

@@ -29,6 +29,32 @@ const serviceObject = z
 export const parseServiceObject = oneOf('service', serviceObject);
 export const parseServiceObjects = listOf('service', parseServiceObject);
 
+/** How tasks of one service fared, those that have ended included. */
+export const parseTaskFates = listOf(
+  'task',
+  oneOf(
+    'task',
+    z
+      .object({
+        ID: z.string(),
+        UpdatedAt: timestamp,
+        Spec: z
+          .object({ ContainerSpec: z.object({ Labels: z.record(z.string(), z.string()).nullish() }).nullish() })
+          .nullish(),
+        Status: z.object({ State: z.string().toLowerCase(), Err: z.string().nullish() }),
+        DesiredState: z.string().toLowerCase(),
+      })
+      .transform((raw) => ({
+        id: raw.ID,
+        updatedAt: raw.UpdatedAt,
+        containerLabels: raw.Spec?.ContainerSpec?.Labels ?? {},
+        state: raw.Status.State,
+        desiredState: raw.DesiredState,
+        error: raw.Status.Err == null || raw.Status.Err === '' ? undefined : raw.Status.Err,
+      })),
+  ),
+);
+
 const configSpec = z.object({ Name: z.string(), Labels: labels });
 
 export const parseConfigObject = oneOf(

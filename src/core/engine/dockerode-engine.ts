@@ -11,6 +11,7 @@ import {
   parseInfo,
   parseServiceObject,
   parseServiceObjects,
+  parseTaskFates,
 } from '../../snapshot/engine-objects.ts';
 import { parseNetworks } from '../../snapshot/network.ts';
 import { parseNodes } from '../../snapshot/node.ts';
@@ -66,6 +67,9 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
     },
     listServiceObjects: (labels, signal) =>
       ask(get('/services', filters({ label: labels })), parseServiceObjects, signal),
+    async listTaskFates(serviceId, signal) {
+      return (await orUndefined(ask(get('/tasks', filters({ service: [serviceId] })), parseTaskFates, signal))) ?? [];
+    },
     createService: (spec, signal) => ask(post('/services/create', spec), parseCreated, signal),
     async updateService(id, version, spec, signal) {
       await http.call(post(`/services/${encodeURIComponent(id)}/update`, spec, { version: String(version) }), signal);

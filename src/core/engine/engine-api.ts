@@ -20,6 +20,8 @@ export interface EngineApi {
   inspectService(idOrName: string, signal: AbortSignal): Promise<ServiceObject | undefined>;
   /** Services that carry all these labels (`key` or `key=value`). */
   listServiceObjects(labels: readonly string[], signal: AbortSignal): Promise<readonly ServiceObject[]>;
+  /** How this service's tasks fared, as far back as Swarm remembers; empty when the service is gone. */
+  listTaskFates(serviceId: string, signal: AbortSignal): Promise<readonly TaskFate[]>;
   /** Returns the new service's id. */
   createService(spec: ServiceSpecJson, signal: AbortSignal): Promise<string>;
   updateService(id: string, version: number, spec: ServiceSpecJson, signal: AbortSignal): Promise<void>;
@@ -74,6 +76,18 @@ export interface ServiceObject {
   readonly previousSpec: ServiceSpecJson | undefined;
   readonly updateState: Service['updateState'];
   readonly updateMessage: string | undefined;
+}
+
+export interface TaskFate {
+  readonly id: string;
+  readonly updatedAt: string;
+  /** Of the spec that this task was made from. */
+  readonly containerLabels: Readonly<Record<string, string>>;
+  /** Lower case, `moby/swarmkit:design/task_model.md`. */
+  readonly state: string;
+  readonly desiredState: string;
+  /** Why it does not start, or ended. */
+  readonly error: string | undefined;
 }
 
 export interface ConfigObject {

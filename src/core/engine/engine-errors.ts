@@ -13,6 +13,8 @@ const BY_WORDS: readonly (readonly [RegExp, ErrorCode])[] = [
   [/update out of sequence/i, 'ENGINE.OUT_OF_SEQUENCE'],
   [/not a swarm manager|not part of a swarm|swarm is encrypted|needs to be unlocked/i, 'ENGINE.NOT_A_MANAGER'],
   [/name conflicts with an existing object|already exists/i, 'ENGINE.NAME_TAKEN'],
+  // A config of more than 4 MiB does not even reach Swarm's own check: gRPC's limit comes first, as ResourceExhausted.
+  [/message larger than max/i, 'ENGINE.REFUSED'],
   [/\bis in use\b|has active endpoints/i, 'ENGINE.IN_USE'],
   // Creating a service that names a missing network answers 500, a missing config or secret 400.
   [/\b(?:network|config|secret|service) .*not found|(?:config|secret|network) not found/i, 'ENGINE.NOT_FOUND'],

@@ -1,11 +1,12 @@
 /** What should exist in Swarm for one `[Extensions.<name>]` table: an extension service, a proxy service, the Proxy Config. Pure. */
 import type { ConfigArtifact } from '../../model/artifact.ts';
 import type { Requirements } from '../../model/cluster.ts';
-import { canonicalJson } from '../../model/revision.ts';
+import { canonicalJson, sha256Hex } from '../../model/revision.ts';
 import type { ExtensionSettings } from '../../settings/core-settings.ts';
 import type { Reference } from '../board.ts';
+import type { Attachments, MountedSecret } from './attachments.ts';
 import type { Json } from './merge.ts';
-import { LABELS, TYPES } from './names.ts';
+import { LABELS, TOKEN_FILE, TYPES } from './names.ts';
 
 /** Where core itself runs, and so where its services belong. */
 export interface Home {
@@ -32,20 +33,23 @@ const MIB = 1024 * 1024;
 /** The nginx user of the official image and of ours. A number, so that no /etc/passwd is needed. */
 const PROXY_USER = '101:101';
 
-export function extensionSpec(settings: ExtensionSettings, home: Home): SpecJson {
+/** `token`: the secret with the extension's role token. */
+export function extensionSpec(settings: ExtensionSettings, home: Home, token: Reference | undefined): SpecJson {
+  const secrets = token === undefined ? [] : [{ ...token, file: TOKEN_FILE }];
   return {
     Name: settings.serviceName,
     Labels: { ...settings.labels, ...ownLabels(settings, home, TYPES.extension) },
-    TaskTemplate: {
+    TaskTemplate: marked({
       ContainerSpec: {
         ...lockedDown(settings.image, settings.args, settings.containerLabels, home),
         Env: [`INTERLOCK_ENDPOINT=${home.endpoint}`, `INTERLOCK_EXTENSION=${settings.name}`],
         Mounts: [tmpfs('/run', 64), tmpfs('/tmp', 64)],
+        ...mountedSecrets(secrets),
       },
       Networks: home.controlNetworkIds.map(attachment),
       Placement: placement(settings.constraints, settings.placementPreferences),
       RestartPolicy: RESTART_POLICY,
-    },
+    }),
     Mode: { Replicated: { Replicas: 1 } },
     UpdateConfig: updateConfig('start-first', 0),
     RollbackConfig: updateConfig('start-first', 0),
@@ -53,13 +57,17 @@ export function extensionSpec(settings: ExtensionSettings, home: Home): SpecJson
   };
 }
 
-/** `config` is the Proxy Config that holds the delivery's one file. */
+/** What a proxy service's spec mounts and joins: all that changes while config.toml stays the same. */
+export interface Carried extends Attachments {
+  readonly config: Reference;
+  /** The digest of the artifact in `config`. */
+  readonly digest: string;
+}
+
 export function proxySpec(
   settings: ExtensionSettings,
   home: Home,
-  delivery: Delivery,
-  config: Reference,
-  secrets: readonly Reference[],
+  { config, digest, networkIds, secrets }: Carried,
 ): SpecJson {
   const order = settings.publishMode === 'ingress' ? 'start-first' : 'stop-first';
   const delayMs = settings.proxyUpdateDelayMs;
@@ -68,9 +76,9 @@ export function proxySpec(
     Labels: {
       ...settings.proxyLabels,
       ...ownLabels(settings, home, TYPES.proxy),
-      [LABELS.digest]: delivery.artifact.digest,
+      [LABELS.digest]: digest,
     },
-    TaskTemplate: {
+    TaskTemplate: marked({
       ContainerSpec: {
         ...lockedDown(settings.proxyImage, settings.proxyArgs, settings.proxyContainerLabels, home),
         User: PROXY_USER,
@@ -83,15 +91,13 @@ export function proxySpec(
         ],
         Mounts: [tmpfs('/run', 16), tmpfs('/var/cache/nginx', 256)],
         Configs: [mounted(config, 'Config', settings.proxyConfigPath)],
-        ...(secrets.length === 0 ? {} : { Secrets: secrets.map((secret) => mounted(secret, 'Secret', secret.name)) }),
+        ...mountedSecrets(secrets),
         ...stopping(settings),
       },
-      Networks: [...home.controlNetworkIds, ...delivery.requirements.networks.map(({ id }) => id)]
-        .filter(isFirst)
-        .map(attachment),
+      Networks: networkIds.map(attachment),
       Placement: placement(settings.proxyConstraints, settings.proxyPlacementPreferences),
       RestartPolicy: RESTART_POLICY,
-    },
+    }),
     Mode: { Replicated: { Replicas: settings.proxyReplicas } },
     UpdateConfig: updateConfig(order, delayMs),
     RollbackConfig: updateConfig(order, delayMs),
@@ -99,12 +105,16 @@ export function proxySpec(
   };
 }
 
-/** A spec ready to be written: with the label that the next three-way merge starts from. */
-export function withAppliedLabel(spec: SpecJson, applied: SpecJson): SpecJson {
+/** A spec ready to be written: with the label that the next three-way merge starts from, and others that are no part of it. */
+export function withAppliedLabel(
+  spec: SpecJson,
+  applied: SpecJson,
+  others: Readonly<Record<string, string>> = {},
+): SpecJson {
   const labels = spec['Labels'];
   return {
     ...spec,
-    Labels: { ...(isRecord(labels) ? labels : {}), [LABELS.applied]: canonicalJson(applied) },
+    Labels: { ...(isRecord(labels) ? labels : {}), ...others, [LABELS.applied]: canonicalJson(applied) },
   };
 }
 
@@ -159,6 +169,33 @@ function mounted(object: Reference, kind: 'Config' | 'Secret', path: string): Sp
   };
 }
 
+function mountedSecrets(secrets: readonly MountedSecret[]): SpecJson {
+  return secrets.length === 0 ? {} : { Secrets: secrets.map((secret) => mounted(secret, 'Secret', secret.file)) };
+}
+
+/** Tasks keep their template's labels: what failed is found by this one, also after a restart of core. */
+function marked(template: SpecJson): SpecJson {
+  const container = template['ContainerSpec'];
+  if (!isRecord(container)) {
+    return template;
+  }
+  const labels = container['Labels'];
+  const mark = sha256Hex(Buffer.from(canonicalJson(template))).slice(0, 16);
+  return {
+    ...template,
+    ContainerSpec: { ...container, Labels: { ...(isRecord(labels) ? labels : {}), [LABELS.template]: mark } },
+  };
+}
+
+/** The mark of a spec's task template; `undefined` when it has none. */
+export function markOf(spec: SpecJson): string | undefined {
+  const mark = ['TaskTemplate', 'ContainerSpec', 'Labels', LABELS.template].reduce<Json | undefined>(
+    (value, key) => (isRecord(value) ? value[key] : undefined),
+    spec,
+  );
+  return typeof mark === 'string' ? mark : undefined;
+}
+
 function stopping(settings: ExtensionSettings): SpecJson {
   const { proxyStopSignal, proxyStopGracePeriodMs } = settings;
   return {
@@ -205,8 +242,4 @@ function publishedPort(published: number | undefined, target: number, mode: 'ing
   return published === undefined
     ? []
     : [{ Protocol: 'tcp', TargetPort: target, PublishedPort: published, PublishMode: mode }];
-}
-
-function isFirst<Item>(item: Item, position: number, list: readonly Item[]): boolean {
-  return list.indexOf(item) === position;
 }

@@ -1,10 +1,12 @@
 /** Carries out planned steps, one Engine call each. Thin: every decision is in the plan. */
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { assertNever } from '../../runtime/errors.ts';
-import type { EngineApi } from '../engine/engine-api.ts';
+import type { EngineApi, NewConfig } from '../engine/engine-api.ts';
 import type { Step } from './plan.ts';
 
-/** Steps that change Swarm; `refuse-service` is a finding and no call. */
-export type EngineStep = Exclude<Step, { readonly kind: 'refuse-service' }>;
+/** Steps that change Swarm; a refusal is a finding and no call. */
+export type EngineStep = Exclude<Step, { readonly kind: 'refuse-service' | 'refuse-config' }>;
 
 /** Returns the id of what was created, if anything was. */
 export async function executeStep(
@@ -15,7 +17,7 @@ export async function executeStep(
   signal.throwIfAborted();
   switch (step.kind) {
     case 'create-config':
-      return engine.createConfig(step.config, signal);
+      return engine.createConfig(await encoded(step), signal);
     case 'create-service':
       return engine.createService(step.spec, signal);
     case 'update-service':
@@ -27,4 +29,10 @@ export async function executeStep(
     default:
       return assertNever(step);
   }
+}
+
+const pack = promisify(gzip);
+
+async function encoded({ config, encoding }: Extract<Step, { readonly kind: 'create-config' }>): Promise<NewConfig> {
+  return encoding === 'plain' ? config : { ...config, bytes: await pack(config.bytes, { level: 9 }) };
 }

@@ -2,7 +2,7 @@
 import { canonicalJson } from '../../model/revision.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { ServiceObject } from '../engine/engine-api.ts';
-import type { SpecJson } from './desired.ts';
+import { markOf, type SpecJson } from './desired.ts';
 import type { EngineStep } from './execute.ts';
 import { LABELS } from './names.ts';
 import type { Observed, Role, Step } from './plan.ts';
@@ -16,6 +16,9 @@ export const RECREATE_AFTER_MS = 5_000;
 /** Before core writes again what somebody else has overwritten; doubled each time, up to about five minutes. */
 const REWRITE_AFTER_MS = 5_000;
 const MAX_DOUBLINGS = 6;
+
+/** Between a write and Swarm's word that the service is updating. */
+const ROLL_BEGINS_MS = 500;
 
 export type UpdateStep = Extract<Step, { readonly kind: 'update-service' }>;
 
@@ -31,8 +34,21 @@ export interface Memory {
   takenSequence(): number;
   /** How long to wait before a service that vanished is made again, in ms. */
   holdCreate(role: Role): number;
+  /** Tasks of this service failed that were made from the templates with these marks; read back after a restart of core. */
+  noteFailed(serviceId: string, marks: ReadonlySet<string>): void;
+  /** Whether `noteFailed` is still due: Swarm rolled back something, and it is not known what. */
+  isUnclear(service: ServiceObject): boolean;
   /** Whether Swarm rolled exactly this back. */
   hasFailed(step: UpdateStep): boolean;
+  /**
+   * Whether Swarm may still be rolling the service forward; it says so only a moment after the write. One that is rolled back has
+   * failed: nothing waits for its end.
+   */
+  isRolling(service: ServiceObject): boolean;
+  /** A Docker Config of this many bytes was refused for its size. */
+  noteTooLarge(bytes: number): void;
+  /** The smallest size that was refused. */
+  plainLimitBytes(): number;
   /** Whether exactly this stood there before, and somebody else (another core) wrote something else over it. */
   isContested(step: UpdateStep): boolean;
   /** How long to leave a contested service alone, in ms. */
@@ -43,6 +59,9 @@ export function createMemory(clock: Clock): Memory {
   const presence = createPresence(clock);
   const contests = createContests(clock);
   const written = new Map<string, string>();
+  const writtenAtMs = new Map<string, number>();
+  const failed = new Map<string, ReadonlySet<string>>();
+  let tooLarge = Number.POSITIVE_INFINITY;
   const inUse = new Set<string>();
   let taken = 0;
   return {
@@ -56,6 +75,8 @@ export function createMemory(clock: Clock): Memory {
       }
       if (step.kind === 'update-service') {
         written.set(step.service.id, appliedOf(step.spec));
+        writtenAtMs.set(step.service.id, clock.now());
+        failed.delete(step.service.id);
         contests.wrote(step);
       }
     },
@@ -68,8 +89,20 @@ export function createMemory(clock: Clock): Memory {
     },
     takenSequence: () => taken,
     holdCreate: (role) => presence.holdCreate(role),
+    noteFailed: (serviceId, marks) => {
+      failed.set(serviceId, marks);
+    },
+    isUnclear: ({ id, updateState }) => updateState.startsWith('rollback') && !written.has(id) && !failed.has(id),
     hasFailed: ({ service, spec }) =>
-      service.updateState.startsWith('rollback') && written.get(service.id) === appliedOf(spec),
+      service.updateState.startsWith('rollback') &&
+      (written.get(service.id) === appliedOf(spec) || failed.get(service.id)?.has(markOf(spec) ?? '') === true),
+    isRolling: ({ id, updateState }) =>
+      updateState === 'updating' ||
+      (updateState === 'none' && clock.now() - (writtenAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < ROLL_BEGINS_MS),
+    noteTooLarge: (bytes) => {
+      tooLarge = Math.min(tooLarge, bytes);
+    },
+    plainLimitBytes: () => tooLarge,
     isContested: (step) => contests.isContested(step),
     holdRewrite: (role) => contests.holdRewrite(role),
   };

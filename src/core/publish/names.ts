@@ -11,7 +11,16 @@ export const LABELS = {
   sequence: 'com.docker.interlock.sequence',
   /** The spec that core applied last, as JSON: the base of the three-way merge. */
   applied: 'com.docker.interlock.applied',
+  /** On a proxy service: since when its spec mounts its Proxy Config, in ms since the epoch. Not part of what is applied. */
+  configSince: 'com.docker.interlock.config-since',
+  /** On containers: which task template core meant, so that a task that failed can be told to be of the same. */
+  template: 'com.docker.interlock.template',
+  /** On a Proxy Config whose bytes are not the artifact's own: `gzip`. */
+  encoding: 'com.docker.interlock.encoding',
 } as const;
+
+/** The role token's file below /run/secrets. No certificate can have it. */
+export const TOKEN_FILE = 'interlock-token';
 
 /** Values of the `type` label. The proxy's and the config's are the original's. */
 export const TYPES = {

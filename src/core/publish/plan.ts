@@ -1,22 +1,40 @@
 /**
  * What to do next for one extension, as a list of steps. Pure. One pass plans one layer (a Proxy Config first, then the service that
  * refers to it), and is repeated after every execution until the plan is empty; so a pass that was cut short finds its own work.
+ *
+ * A new artifact alone rolls the proxy service in classic mode only. In hitless mode the agents have it already: it is stored, and the
+ * spec moves onto it when the service is rolled for another reason, or when what the spec mounts has become too old.
  */
 import { canonicalJson } from '../../model/revision.ts';
 import type { ExtensionSettings } from '../../settings/core-settings.ts';
-import type { Reference } from '../board.ts';
+import type { DeliveryState, Reference, TokenReferences } from '../board.ts';
 import type { NewConfig, ServiceObject } from '../engine/engine-api.ts';
+import { type Attachments, attachmentsOf, configOf, lingering, type MountedSecret } from './attachments.ts';
 import { type Delivery, extensionSpec, type Home, proxySpec, type SpecJson, withAppliedLabel } from './desired.ts';
 import { type Json, mergeSpecs } from './merge.ts';
-import { LABELS, proxyConfigName, TYPES } from './names.ts';
+import { LABELS, proxyConfigName, TOKEN_FILE, TYPES } from './names.ts';
 
 export interface Desired {
   readonly settings: ExtensionSettings;
   readonly home: Home;
   /** `undefined` until the extension has rendered something: the proxy service waits for it, and a running one is left alone. */
   readonly delivery: Delivery | undefined;
+  readonly mode: DeliveryState['mode'];
   /** Secrets of the Swarm by name. */
   readonly secrets: ReadonlyMap<string, string>;
+  /** Networks of the Swarm by name. */
+  readonly networks: ReadonlyMap<string, string>;
+  /** `null`: services go without. */
+  readonly tokens: TokenReferences | null;
+  /** Ids of networks and secrets that have been unused for so long that they are left even if nothing else has to change. */
+  readonly overdue: ReadonlySet<string>;
+  /** Artifacts of this many bytes and more do not fit into a Docker Config as they are. */
+  readonly plainLimitBytes: number;
+  /** The proxies have an agent, which unpacks what was packed to fit. */
+  readonly mayPack: boolean;
+  readonly nowMs: number;
+  /** Hitless mode: how old the mounted Proxy Config may get while there are newer artifacts; `undefined`: as old as it likes. */
+  readonly refreshAfterMs: number | undefined;
   /** A config that is not ours has a name with this number: go on above it. */
   readonly takenSequence?: number;
 }
@@ -39,7 +57,14 @@ export interface Observed {
 }
 
 export type Step =
-  | { readonly kind: 'create-config'; readonly config: NewConfig }
+  | {
+      readonly kind: 'create-config';
+      /** With the artifact's own bytes; `gzip`: they are packed when they are written. */
+      readonly config: NewConfig;
+      readonly encoding: 'plain' | 'gzip';
+      /** `roll`: a roll waits for it. `store`: for tasks that start while core is away. */
+      readonly purpose: 'roll' | 'store';
+    }
   | { readonly kind: 'create-service'; readonly role: Role; readonly spec: SpecJson }
   | {
       readonly kind: 'update-service';
@@ -48,6 +73,7 @@ export type Step =
       readonly spec: SpecJson;
       readonly why: string;
     }
+  | { readonly kind: 'refuse-config'; readonly bytes: number }
   | { readonly kind: 'refuse-service'; readonly role: Role; readonly service: ServiceObject }
   | { readonly kind: 'remove-config'; readonly config: KnownConfig };
 
@@ -57,8 +83,9 @@ export type Role = 'extension' | 'proxy';
 export const KEPT_CONFIGS = 10;
 
 export function planExtension(desired: Desired, observed: Observed): readonly Step[] {
+  const { settings, home, tokens } = desired;
   return [
-    ...planService('extension', extensionSpec(desired.settings, desired.home), observed.extension, desired),
+    ...planService('extension', extensionSpec(settings, home, tokens?.extension), observed.extension, { settings }),
     ...planDelivery(desired, observed),
     ...planCleanUp(desired, observed),
   ];
@@ -69,20 +96,120 @@ function planDelivery(desired: Desired, observed: Observed): readonly Step[] {
   if (delivery === undefined) {
     return [];
   }
-  const config = newest(observed.configs.filter(({ labels }) => labels[LABELS.digest] === delivery.artifact.digest));
-  if (config === undefined) {
-    return [{ kind: 'create-config', config: newProxyConfig(desired, delivery, observed.configs) }];
+  const stored = newest(observed.configs.filter(({ labels }) => labels[LABELS.digest] === delivery.artifact.digest));
+  if (!rollIsDue(desired, delivery, observed.proxy)) {
+    return stored === undefined ? [createConfig(desired, delivery, observed.configs, 'store')] : [];
   }
-  const spec = proxySpec(settings, home, delivery, config, presentSecrets(desired, delivery));
-  return planService('proxy', spec, observed.proxy, desired);
+  if (stored === undefined) {
+    return [createConfig(desired, delivery, observed.configs, 'roll')];
+  }
+  const spec = proxySpec(settings, home, {
+    ...neededBy(desired, delivery),
+    config: { id: stored.id, name: stored.name },
+    digest: delivery.artifact.digest,
+  });
+  return planService('proxy', spec, observed.proxy, {
+    settings,
+    labels: { [LABELS.configSince]: configSince(desired, observed.proxy, stored) },
+  });
+}
+
+/** Whether the proxy service has to be written. What is attached and unused does not count before it is overdue. */
+function rollIsDue(desired: Desired, delivery: Delivery, proxy: ServiceObject | undefined): boolean {
+  const { settings, home, mode, overdue } = desired;
+  const applied = appliedSpec(proxy);
+  const mounted = mountedBy(applied);
+  if (proxy === undefined || !isOurs('proxy', proxy, settings.name) || applied === undefined || mounted === undefined) {
+    return true;
+  }
+  const isBehind = mounted.digest !== delivery.artifact.digest;
+  if (isBehind && (mode === 'classic' || isTooOld(desired, proxy))) {
+    return true;
+  }
+  const attachments = lingering(neededBy(desired, delivery), attachmentsOf(applied), overdue);
+  const still = proxySpec(settings, home, { ...attachments, ...mounted });
+  return canonicalJson(applied) !== canonicalJson(still);
+}
+
+/** The spec that core applied last to a service, if there is one and its label is whole. */
+export function appliedSpec(service: ServiceObject | undefined): SpecJson | undefined {
+  return parseApplied(service?.labels[LABELS.applied]);
+}
+
+/** The Proxy Config that an applied spec mounts, and the digest of its artifact. */
+export function mountedBy(
+  applied: SpecJson | undefined,
+): { readonly config: Reference; readonly digest: string } | undefined {
+  const config = configOf(applied);
+  const labels = applied?.['Labels'];
+  const digest = isRecord(labels) ? labels[LABELS.digest] : undefined;
+  return config === undefined || typeof digest !== 'string' ? undefined : { config, digest };
+}
+
+function isTooOld({ refreshAfterMs, nowMs }: Desired, proxy: ServiceObject): boolean {
+  const since = sinceOf(proxy);
+  return refreshAfterMs !== undefined && since !== undefined && nowMs - since >= refreshAfterMs;
+}
+
+function sinceOf({ labels }: ServiceObject): number | undefined {
+  const text = labels[LABELS.configSince] ?? '';
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** Kept while the service goes on with the same config. */
+function configSince({ nowMs }: Desired, proxy: ServiceObject | undefined, stored: KnownConfig): string {
+  const goesOn = proxy !== undefined && mountedBy(appliedSpec(proxy))?.config.id === stored.id;
+  return String((goesOn ? sinceOf(proxy) : undefined) ?? nowMs);
+}
+
+/** The control network, the model's networks or those that config.toml offers, the role token and the certificates that exist. */
+export function neededBy(
+  { settings, home, secrets, networks, tokens }: Pick<Desired, 'settings' | 'home' | 'secrets' | 'networks' | 'tokens'>,
+  { requirements }: Delivery,
+): Attachments {
+  const joined =
+    settings.networks === undefined
+      ? requirements.networks.map(({ id }) => id)
+      : settings.networks.flatMap((name) => offeredNetwork(name, networks, home) ?? []);
+  const token: readonly MountedSecret[] = tokens === null ? [] : [{ ...tokens.proxy, file: TOKEN_FILE }];
+  return {
+    networkIds: [...new Set([...home.controlNetworkIds, ...joined])],
+    secrets: [...token, ...certificates(requirements.secrets, secrets)],
+  };
+}
+
+/** By its full name, or by the short name that it has in core's own stack file. */
+export function offeredNetwork(
+  name: string,
+  networks: ReadonlyMap<string, string>,
+  { stack }: Home,
+): string | undefined {
+  return networks.get(name) ?? (stack === undefined ? undefined : networks.get(`${stack}_${name}`));
 }
 
 /** A secret that is missing costs its host TLS, not the cluster its roll. */
-function presentSecrets({ secrets }: Desired, { requirements }: Delivery): readonly Reference[] {
-  return requirements.secrets.flatMap((name) => {
+function certificates(names: readonly string[], secrets: ReadonlyMap<string, string>): readonly MountedSecret[] {
+  return [...new Set(names)].flatMap((name) => {
     const id = secrets.get(name);
-    return id === undefined ? [] : [{ id, name }];
+    return id === undefined || name === TOKEN_FILE ? [] : [{ id, name, file: name }];
   });
+}
+
+function createConfig(
+  desired: Desired,
+  delivery: Delivery,
+  configs: readonly KnownConfig[],
+  purpose: 'roll' | 'store',
+): Step {
+  const config = newProxyConfig(desired, delivery, configs);
+  if (config.bytes.byteLength < desired.plainLimitBytes) {
+    return { kind: 'create-config', config, encoding: 'plain', purpose };
+  }
+  if (!desired.mayPack) {
+    return { kind: 'refuse-config', bytes: config.bytes.byteLength };
+  }
+  const labels = { ...config.labels, [LABELS.encoding]: 'gzip' };
+  return { kind: 'create-config', config: { ...config, labels }, encoding: 'gzip', purpose };
 }
 
 function newProxyConfig(
@@ -111,7 +238,8 @@ function sequenceOf({ labels }: KnownConfig): number {
   return /^\d{1,9}$/.test(text) ? Number(text) : 0;
 }
 
-function newest(configs: readonly KnownConfig[]): KnownConfig | undefined {
+/** The one with the highest number. */
+export function newest(configs: readonly KnownConfig[]): KnownConfig | undefined {
   return [...configs].sort((a, b) => sequenceOf(b) - sequenceOf(a))[0];
 }
 
@@ -119,10 +247,13 @@ function planService(
   role: Role,
   spec: SpecJson,
   observed: ServiceObject | undefined,
-  { settings }: Desired,
+  {
+    settings,
+    labels = {},
+  }: { readonly settings: ExtensionSettings; readonly labels?: Readonly<Record<string, string>> },
 ): readonly Step[] {
   if (observed === undefined) {
-    return [{ kind: 'create-service', role, spec: withAppliedLabel(spec, spec) }];
+    return [{ kind: 'create-service', role, spec: withAppliedLabel(spec, spec, labels) }];
   }
   if (!isOurs(role, observed, settings.name)) {
     return [{ kind: 'refuse-service', role, service: observed }];
@@ -134,10 +265,12 @@ function planService(
   const merged = mergeSpecs(applied ?? {}, spec, observed.spec as Json);
   const why = changedKeys(applied, spec).join(', ');
   // Safe: a merge of two objects is an object.
-  return [{ kind: 'update-service', role, service: observed, spec: withAppliedLabel(merged as SpecJson, spec), why }];
+  return [
+    { kind: 'update-service', role, service: observed, spec: withAppliedLabel(merged as SpecJson, spec, labels), why },
+  ];
 }
 
-function isOurs(role: Role, service: ServiceObject, extension: string): boolean {
+export function isOurs(role: Role, service: ServiceObject, extension: string): boolean {
   return service.labels[LABELS.type] === TYPES[role] && service.labels[LABELS.extension] === extension;
 }
 

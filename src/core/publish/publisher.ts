@@ -7,19 +7,23 @@
  *                    |- failed (engine away, conflict) ---> back off, look again
  *                    '- refused for good -----------------> wait for the next look
  */
+import { canonicalJson } from '../../model/revision.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import { createBackoff } from '../../runtime/backoff.ts';
 import { createTrigger, type ReadableCell, type Trigger } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { isOperational } from '../../runtime/errors.ts';
+import { isOperational, toError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type { Component } from '../../runtime/supervisor.ts';
-import type { Board, ExtensionBoard } from '../board.ts';
+import type { AgentsState, Board, ExtensionBoard, Rendered } from '../board.ts';
 import type { EngineApi } from '../engine/engine-api.ts';
 import { waitAtMost } from '../wait-at-most.ts';
+import { earliest, noteArtifact, runningTasks } from './circumstances.ts';
 import type { Home } from './desired.ts';
 import { createMemory } from './memory.ts';
-import { type Publishing, reconcile } from './reconcile.ts';
+import { createWatches, type Patience, type Publishing } from './publishing.ts';
+import { reconcile, storeNewest } from './reconcile.ts';
+import { isSettled } from './roll-watch.ts';
 
 export interface PublisherTools {
   readonly engine: EngineApi;
@@ -35,39 +39,83 @@ export function createPublisher(
   home: Home,
   board: Board,
   snapshots: ReadableCell<Snapshot>,
+  patience: Patience,
 ): readonly Component[] {
-  return [...board.extensions.values()].map((extension) => publishExtension(tools, home, board, extension, snapshots));
+  return [...board.extensions.values()].map((extension) =>
+    publishExtension({ ...tools, home, board, extension, snapshots, patience }),
+  );
 }
 
-function publishExtension(
-  tools: PublisherTools,
-  home: Home,
-  board: Board,
-  extension: ExtensionBoard,
-  snapshots: ReadableCell<Snapshot>,
-): Component {
+function publishExtension(parts: Omit<Publishing, 'memory' | 'watches'>): Component {
+  const { engine, clock, extension, snapshots } = parts;
   const { name, serviceCluster } = extension.settings;
-  const logger = tools.logger.child({ area: 'publish', extension: name, serviceCluster });
+  const logger = parts.logger.child({ area: 'publish', extension: name, serviceCluster });
   return {
     name: `publish.${name}`,
     async run(signal) {
-      const look = createTrigger();
-      const memory = createMemory(tools.clock);
-      const publishing = { ...tools, logger, home, board, extension, snapshots, memory };
-      await runAll(signal, [
-        (scope) => fireOnChange(snapshots, relevantTo(extension), look, scope),
-        (scope) =>
-          fireOnChange(
-            extension.rendered,
-            (rendered) => rendered.revision.digest + rendered.artifact.digest,
-            look,
-            scope,
-          ),
-        (scope) => fireEvery(RECHECK_MS, tools.clock, look, scope),
-        (scope) => reconcileLoop(publishing, look, scope),
-      ]);
+      const look = createLook();
+      const publishing = { ...parts, logger, memory: createMemory(clock), watches: createWatches(engine, clock) };
+      try {
+        await runAll(signal, [
+          (scope) => fireOnChange(snapshots, relevantTo(extension), look.whole, scope),
+          (scope) => fireOnChange(extension.agents, sessionsOf, look.whole, scope),
+          (scope) => fireOnChange(extension.tokens, canonicalJson, look.whole, scope),
+          (scope) => fireOnChange(extension.rendered, needsOf, look.whole, scope),
+          (scope) => fireOnChange(extension.rendered, ({ artifact }) => artifact.digest, look.artifact, scope),
+          (scope) => fireEvery(RECHECK_MS, clock, look.whole, scope),
+          (scope) => reconcileLoop(publishing, look, scope),
+        ]);
+      } finally {
+        await storeAtStop(publishing, signal);
+      }
     },
   };
+}
+
+/** Two reasons to look again: something that only Swarm itself can tell, or a new artifact and nothing else. */
+interface Look {
+  readonly trigger: Trigger;
+  readonly whole: () => void;
+  readonly artifact: () => void;
+  /** Whether a whole look is due; asking settles it. */
+  takeWhole(): boolean;
+}
+
+function createLook(): Look {
+  const trigger = createTrigger();
+  let isWhole = true;
+  return {
+    trigger,
+    whole() {
+      isWhole = true;
+      trigger.fire();
+    },
+    artifact: () => trigger.fire(),
+    takeWhole() {
+      const was = isWhole;
+      isWhole = false;
+      return was;
+    },
+  };
+}
+
+const STOP_WITHIN_MS = 3_000;
+
+/** The proxies go on whatever happens here: a core that is told to stop must not hang on an engine that does not answer. */
+async function storeAtStop(publishing: Publishing, signal: AbortSignal): Promise<void> {
+  if (!signal.aborted || publishing.extension.delivery.get()?.mode !== 'hitless') {
+    return;
+  }
+  const scope = new AbortController();
+  const late = publishing.clock.sleep(STOP_WITHIN_MS, scope.signal);
+  try {
+    await Promise.race([storeNewest(publishing, scope.signal), late]);
+  } catch (error) {
+    publishing.logger.warn({ err: toError(error) }, 'the newest configuration could not be stored at the stop');
+  } finally {
+    scope.abort();
+    await Promise.allSettled([late]);
+  }
 }
 
 /** The first that fails stops the others. */
@@ -86,7 +134,7 @@ async function runAll(signal: AbortSignal, parts: readonly ((scope: AbortSignal)
 async function fireOnChange<Value>(
   cell: ReadableCell<Value>,
   identityOf: (value: Value) => string,
-  look: Trigger,
+  fire: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   let seen: string | undefined;
@@ -94,43 +142,88 @@ async function fireOnChange<Value>(
     const identity = identityOf(value);
     if (identity !== seen) {
       seen = identity;
-      look.fire();
+      fire();
     }
   }
 }
 
-async function fireEvery(ms: number, clock: Clock, look: Trigger, signal: AbortSignal): Promise<void> {
+async function fireEvery(ms: number, clock: Clock, fire: () => void, signal: AbortSignal): Promise<void> {
   for (;;) {
     await clock.sleep(ms, signal);
-    look.fire();
+    fire();
   }
 }
 
-/** Our own services' versions, and the secrets that a proxy may need. */
+/** Our own services' versions, which of their tasks run and whether some do not, and the secrets and networks that a proxy may need. */
 function relevantTo({ settings }: ExtensionBoard): (snapshot: Snapshot) => string {
   const names = new Set([settings.serviceName, settings.proxyServiceName]);
-  return (snapshot) =>
-    JSON.stringify([
-      snapshot.services.filter(({ name }) => names.has(name)).map(({ id, version }) => [id, version]),
+  return (snapshot) => {
+    const ours = snapshot.services.filter(({ name }) => names.has(name));
+    return JSON.stringify([
+      ours.map((service) => [
+        service.id,
+        service.version,
+        runningTasks(snapshot, service.id),
+        isSettled(service, snapshot),
+      ]),
       snapshot.secrets.map(({ id, name }) => [id, name]),
+      settings.networks === undefined ? [] : snapshot.networks.map(({ id, name }) => [id, name]),
     ]);
+  };
 }
 
-async function reconcileLoop(publishing: Publishing, look: Trigger, signal: AbortSignal): Promise<void> {
+/** Who is connected and what was refused; what was applied is reported all the time and changes nothing here. */
+function sessionsOf({ sessions }: AgentsState): string {
+  return JSON.stringify(sessions.map(({ taskId, refused }) => [taskId, refused?.artifactDigest]).sort());
+}
+
+function needsOf({ requirements }: Rendered): string {
+  return canonicalJson(requirements);
+}
+
+async function reconcileLoop(publishing: Publishing, look: Look, signal: AbortSignal): Promise<void> {
   const { clock } = publishing;
   let backoff = createBackoff(clock);
-  await look.wait(signal);
+  /** When the last whole look wanted the next one. */
+  let wholeAtMs: number | undefined;
+  await look.trigger.wait(signal);
   for (;;) {
     backoff.begin();
+    const untilWholeMs = wholeAtMs === undefined ? undefined : wholeAtMs - clock.now();
+    const storeInMs = artifactAlone(publishing, look, untilWholeMs);
+    if (storeInMs !== undefined) {
+      await waitOrDue(earliest([storeInMs, untilWholeMs]), look, clock, signal);
+      continue;
+    }
     const outcome = await reconcileSafely(publishing, backoff.streak() === 0, signal);
     if (outcome.kind === 'failed') {
+      look.whole();
       await backoff.wait(signal); // not cut short by a look: an engine in trouble is not helped by more calls
     } else {
       // A reconciliation is short, so no attempt would ever count as a healthy spell by its length.
       backoff = createBackoff(clock);
-      await (outcome.holdMs === undefined ? look.wait(signal) : waitAtMost(outcome.holdMs, look, clock, signal));
+      wholeAtMs = outcome.holdMs === undefined ? undefined : clock.now() + outcome.holdMs;
+      await waitOrDue(outcome.holdMs, look, clock, signal);
     }
   }
+}
+
+async function waitOrDue(ms: number | undefined, look: Look, clock: Clock, signal: AbortSignal): Promise<void> {
+  if (ms === undefined) {
+    await look.trigger.wait(signal);
+  } else if (!(await waitAtMost(ms, look.trigger, clock, signal))) {
+    look.whole(); // the time has come
+  }
+}
+
+/** In hitless mode a new artifact alone costs no call: returns when it is due to be stored, in ms; `undefined`: look at Swarm. */
+function artifactAlone(publishing: Publishing, look: Look, untilWholeMs: number | undefined): number | undefined {
+  const isWhole = look.takeWhole();
+  if (isWhole || publishing.extension.delivery.get()?.mode !== 'hitless' || (untilWholeMs ?? 1) <= 0) {
+    return undefined;
+  }
+  const storeInMs = noteArtifact(publishing);
+  return storeInMs > 0 ? storeInMs : undefined;
 }
 
 type Outcome = { readonly kind: 'settled'; readonly holdMs: number | undefined } | { readonly kind: 'failed' };

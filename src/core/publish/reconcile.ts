@@ -3,31 +3,18 @@
  * A step that the Engine refuses for good becomes a finding and does not keep the others from being carried out.
  */
 import type { Finding } from '../../model/finding.ts';
-import type { Snapshot } from '../../model/snapshot.ts';
-import type { ReadableCell } from '../../runtime/cell.ts';
-import type { Clock } from '../../runtime/clock.ts';
 import { isOperational, type OperationalError, toError } from '../../runtime/errors.ts';
-import type { Logger } from '../../runtime/logging.ts';
-import type { Board, ExtensionBoard } from '../board.ts';
-import type { EngineApi } from '../engine/engine-api.ts';
-import type { Home } from './desired.ts';
+import type { ExtensionBoard } from '../board.ts';
+import type { EngineApi, ServiceObject } from '../engine/engine-api.ts';
+import { type Circumstances, earliest, lookAround } from './circumstances.ts';
 import { type EngineStep, executeStep } from './execute.ts';
 import { type Memory, RECREATE_AFTER_MS } from './memory.ts';
 import { LABELS } from './names.ts';
 import { createOwnView, type OwnView } from './observe-own.ts';
-import { type Observed, planExtension, type Step } from './plan.ts';
+import { type Observed, planExtension } from './plan.ts';
+import type { Publishing } from './publishing.ts';
+import { isTooLarge, tooLargeFinding } from './too-large.ts';
 import { refusedFinding, stepKey, triage } from './triage.ts';
-
-export interface Publishing {
-  readonly engine: EngineApi;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly home: Home;
-  readonly board: Board;
-  readonly extension: ExtensionBoard;
-  readonly snapshots: ReadableCell<Snapshot>;
-  readonly memory: Memory;
-}
 
 /** A plan that does not settle in this many passes is a fight with somebody, or a bug: wait for new input instead of writing on. */
 const MAX_PASSES = 8;
@@ -38,17 +25,24 @@ const MAX_PASSES = 8;
  */
 export async function reconcile(publishing: Publishing, signal: AbortSignal): Promise<number | undefined> {
   const { engine, extension, board, logger } = publishing;
-  if (publishing.snapshots.get() === undefined) {
+  const snapshot = publishing.snapshots.get();
+  if (snapshot === undefined || extension.tokens.get() === undefined) {
     return undefined;
   }
   const view = createOwnView(engine, namesOf(extension));
   const refused = new Map<string, Finding>();
+  const rolls = await publishing.watches.rolls.look(snapshot, serviceNamesOf(extension), signal);
   for (let pass = 0; pass < MAX_PASSES; pass += 1) {
     const observed = await view.observe(signal);
-    const { now, holdMs, findings } = decide(publishing, observed, refused);
+    await learnFates(publishing, observed, signal);
+    const around = lookAround(publishing, snapshot, observed);
+    const { now, holdMs, findings } = decide(publishing, observed, around, {
+      refused,
+      isStuck: rolls.findings.some(({ service }) => service === extension.settings.proxyServiceName),
+    });
     if (now.length === 0) {
-      board.setFindings(`publish ${extension.settings.name}`, findings);
-      return holdMs;
+      board.setFindings(`publish ${extension.settings.name}`, [...findings, ...around.findings, ...rolls.findings]);
+      return earliest([holdMs, around.holdMs, rolls.holdMs]);
     }
     if (needsHome(now) && !(await coreIsStillThere(publishing, signal))) {
       logger.info('the service of core itself is gone: leaving everything as it is');
@@ -60,39 +54,67 @@ export async function reconcile(publishing: Publishing, signal: AbortSignal): Pr
   return undefined;
 }
 
+/** At core's stop: what only the agents have so far is stored, so that tasks which start while core is away have it too. */
+export async function storeNewest(publishing: Publishing, signal: AbortSignal): Promise<void> {
+  const snapshot = publishing.snapshots.get();
+  if (snapshot === undefined || publishing.extension.tokens.get() === undefined) {
+    return;
+  }
+  const view = createOwnView(publishing.engine, namesOf(publishing.extension));
+  // Twice, because it may have to be packed to fit.
+  for (const _ of [1, 2]) {
+    const observed = await view.observe(signal);
+    const { desired } = lookAround(publishing, snapshot, observed);
+    const steps = planExtension(desired, observed).filter((step) => step.kind === 'create-config');
+    const isThere = observed.proxy !== undefined && steps.length > 0 && (await coreIsStillThere(publishing, signal));
+    if (isThere) {
+      await executeAll(publishing, { steps, view, refused: new Map() }, signal);
+    }
+  }
+}
+
 function namesOf({ settings }: ExtensionBoard) {
   return { extension: settings.name, serviceName: settings.serviceName, proxyServiceName: settings.proxyServiceName };
 }
 
-function decide(publishing: Publishing, observed: Observed, refused: ReadonlyMap<string, Finding>) {
-  const { extension, memory } = publishing;
-  const steps = planSteps(publishing, observed);
-  memory.saw(observed, steps);
-  noteDelivered(extension, observed);
-  const deliveryIsNewest = extension.rendered.get()?.revision.digest === extension.model.get()?.revision.digest;
-  return triage(steps, { memory, refused, deliveryIsNewest });
+function serviceNamesOf({ settings }: ExtensionBoard): ReadonlySet<string> {
+  return new Set([settings.serviceName, settings.proxyServiceName]);
 }
 
-function planSteps({ extension, home, memory, snapshots }: Publishing, observed: Observed): readonly Step[] {
-  return planExtension(
-    {
-      settings: extension.settings,
-      home,
-      delivery: extension.rendered.get(),
-      secrets: new Map(snapshots.get()?.secrets.map(({ name, id }) => [name, id])),
-      takenSequence: memory.takenSequence(),
-    },
-    observed,
-  );
-}
-
-/** The proxy service's spec is the record of what the proxies were told. */
-function noteDelivered(extension: ExtensionBoard, { proxy, configs }: Observed): void {
-  const digest = proxy?.labels[LABELS.digest];
-  const config = configs.find(({ labels }) => labels[LABELS.digest] === digest);
-  if (digest !== undefined && config !== undefined && extension.published.get()?.artifactDigest !== digest) {
-    extension.published.set({ artifactDigest: digest, configName: config.name });
+/** After a restart, what Swarm rolled back is known only from the tasks that failed. */
+async function learnFates({ engine, memory }: Publishing, observed: Observed, signal: AbortSignal): Promise<void> {
+  for (const service of [observed.extension, observed.proxy]) {
+    if (service !== undefined && memory.isUnclear(service)) {
+      memory.noteFailed(service.id, await failedMarks(engine, service, signal));
+    }
   }
+}
+
+async function failedMarks(
+  engine: EngineApi,
+  { id }: ServiceObject,
+  signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  const fates = await engine.listTaskFates(id, signal);
+  const marks = fates.map(({ state, containerLabels }) =>
+    state === 'failed' || state === 'rejected' ? containerLabels[LABELS.template] : undefined,
+  );
+  return new Set(marks.filter((mark) => mark !== undefined));
+}
+
+function decide(
+  publishing: Publishing,
+  observed: Observed,
+  { desired, storeInMs, gatherMs }: Circumstances,
+  pass: { readonly refused: ReadonlyMap<string, Finding>; readonly isStuck: boolean },
+) {
+  const { extension, memory } = publishing;
+  const steps = planExtension(desired, observed);
+  memory.saw(observed, steps);
+  const model = extension.model.get();
+  const deliveryIsNewest = extension.rendered.get()?.revision.digest === model?.revision.digest;
+  const { proxy } = observed;
+  return triage(steps, { memory, ...pass, deliveryIsNewest, model: model?.model, proxy, storeInMs, gatherMs });
 }
 
 function needsHome(steps: readonly EngineStep[]): boolean {
@@ -116,7 +138,7 @@ async function executeAll(publishing: Publishing, { steps, view, refused }: Work
   for (const step of steps) {
     const failure = await executeOne(publishing, step, view, signal);
     if (failure?.class === 'permanent') {
-      refused.set(stepKey(step), refusedFinding(step, failure));
+      refused.set(stepKey(step), findingFor(publishing, step, failure));
     }
     conflict ??= failure?.class === 'conflict' ? failure : undefined;
   }
@@ -125,9 +147,15 @@ async function executeAll(publishing: Publishing, { steps, view, refused }: Work
   }
 }
 
+function findingFor({ extension }: Publishing, step: EngineStep, failure: OperationalError): Finding {
+  return step.kind === 'create-config' && isTooLarge(step, failure)
+    ? tooLargeFinding(step.config.bytes.byteLength, true, extension.model.get()?.model)
+    : refusedFinding(step, failure);
+}
+
 /** Returns the failure that concerns this step alone. */
 async function executeOne(
-  { engine, clock, logger, memory }: Publishing,
+  { engine, clock, logger, memory, watches }: Publishing,
   step: EngineStep,
   view: OwnView,
   signal: AbortSignal,
@@ -143,6 +171,9 @@ async function executeOne(
     return learnFrom(error, step, memory);
   }
   memory.did(step);
+  if (step.kind === 'create-config' && step.purpose === 'store') {
+    watches.store.done();
+  }
   logger.info({ ...factsOf(step), durationMs: clock.now() - startedAt }, 'step executed');
   return undefined;
 }
@@ -165,13 +196,23 @@ function learnFrom(error: OperationalError, step: EngineStep, memory: Memory): O
   if (step.kind === 'create-config' && error.code === 'ENGINE.NAME_TAKEN') {
     memory.noteTaken(Number(step.config.labels[LABELS.sequence]));
   }
+  if (step.kind === 'create-config' && step.encoding === 'plain' && isTooLarge(step, error)) {
+    memory.noteTooLarge(step.config.bytes.byteLength);
+    return undefined;
+  }
   return error;
 }
 
 function factsOf(step: EngineStep): Record<string, unknown> {
   switch (step.kind) {
     case 'create-config':
-      return { step: step.kind, config: step.config.name, sizeBytes: step.config.bytes.byteLength };
+      return {
+        step: step.kind,
+        config: step.config.name,
+        sizeBytes: step.config.bytes.byteLength,
+        encoding: step.encoding,
+        purpose: step.purpose,
+      };
     case 'create-service':
       return { step: step.kind, service: step.spec['Name'] };
     case 'update-service':

@@ -1,10 +1,13 @@
 /** Which planned steps are carried out now, which wait, and which only become a finding. */
+
+import type { ClusterModel } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import type { OperationalError } from '../../runtime/errors.ts';
 import type { ServiceObject } from '../engine/engine-api.ts';
 import type { EngineStep } from './execute.ts';
 import type { Memory, UpdateStep } from './memory.ts';
 import type { Step } from './plan.ts';
+import { tooLargeFinding } from './too-large.ts';
 
 export interface Triage {
   readonly now: readonly EngineStep[];
@@ -19,7 +22,18 @@ export interface TriageFacts {
   readonly refused: ReadonlyMap<string, Finding>;
   /** The delivery was rendered from the newest model: only then is it worth defending against another core. */
   readonly deliveryIsNewest: boolean;
+  readonly model: ClusterModel | undefined;
+  readonly proxy: ServiceObject | undefined;
+  /** Its roll does not get on: then it is no use to wait for its end. */
+  readonly isStuck: boolean;
+  /** Until the newest artifact is stored for its own sake, in ms. */
+  readonly storeInMs: number;
+  /** Until more networks and secrets that one roll could take along would have come, in ms. */
+  readonly gatherMs: number;
 }
+
+/** Swarm's word that a roll has ended makes core look at once; this is in case it gets lost. */
+const ROLL_RECHECK_MS = 2_000;
 
 type Verdict =
   | { readonly kind: 'now'; readonly step: EngineStep }
@@ -42,6 +56,9 @@ function judge(step: Step, facts: TriageFacts): Verdict {
   if (step.kind === 'refuse-service') {
     return { kind: 'finding', finding: nameTaken(step.service) };
   }
+  if (step.kind === 'refuse-config') {
+    return { kind: 'finding', finding: tooLargeFinding(step.bytes, false, facts.model) };
+  }
   const refusal = facts.refused.get(stepKey(step));
   if (refusal !== undefined) {
     return { kind: 'finding', finding: refusal };
@@ -50,8 +67,7 @@ function judge(step: Step, facts: TriageFacts): Verdict {
     case 'create-service':
       return heldBy(memory.holdCreate(step.role), step);
     case 'create-config':
-      // While the stack is being taken away, a new config would be left behind: `docker stack rm` has its list already.
-      return heldBy(Math.max(memory.holdCreate('extension'), memory.holdCreate('proxy')), step);
+      return heldBy(holdConfig(step, facts), step);
     case 'update-service':
       return judgeUpdate(step, facts);
     case 'remove-config':
@@ -59,9 +75,29 @@ function judge(step: Step, facts: TriageFacts): Verdict {
   }
 }
 
-function judgeUpdate(step: UpdateStep, { memory, deliveryIsNewest }: TriageFacts): Verdict {
+/** While the stack is being taken away, a new config would be left behind: `docker stack rm` has its list already. */
+function holdConfig(step: Extract<EngineStep, { readonly kind: 'create-config' }>, facts: TriageFacts): number {
+  const { memory, storeInMs } = facts;
+  const vanished = Math.max(memory.holdCreate('extension'), memory.holdCreate('proxy'));
+  return Math.max(vanished, step.purpose === 'store' ? storeInMs : holdRoll(facts));
+}
+
+/** One roll at a time: what comes up meanwhile waits for its end, and the newest wins. */
+function holdRoll({ memory, proxy, isStuck, gatherMs }: TriageFacts): number {
+  if (proxy === undefined) {
+    return 0;
+  }
+  return memory.isRolling(proxy) && !isStuck ? ROLL_RECHECK_MS : gatherMs;
+}
+
+function judgeUpdate(step: UpdateStep, facts: TriageFacts): Verdict {
+  const { memory, deliveryIsNewest } = facts;
   if (memory.hasFailed(step)) {
     return { kind: 'finding', finding: rollFailed(step.service) };
+  }
+  const holdMs = step.role === 'proxy' ? holdRoll(facts) : 0;
+  if (holdMs > 0) {
+    return { kind: 'hold', ms: holdMs };
   }
   if (!memory.isContested(step)) {
     return { kind: 'now', step };
@@ -86,20 +122,10 @@ export function stepKey(step: EngineStep): string {
   }
 }
 
-/** Swarm takes less than 1,000 KiB: swarmkit, manager/controlapi/config.go. */
-const MAX_CONFIG_BYTES = 1_024_000;
-
 /** The Engine said no for good: said again at every new attempt, and once in the log. */
 export function refusedFinding(step: EngineStep, error: OperationalError): Finding {
   if (step.kind === 'create-config') {
-    const { name, bytes } = step.config;
-    const tooLarge = bytes.byteLength >= MAX_CONFIG_BYTES;
-    return tooLarge
-      ? createFinding(
-          'PUBLISH.CONFIG_TOO_LARGE',
-          `The rendered file has ${bytes.byteLength} bytes; Swarm stores less than ${MAX_CONFIG_BYTES} in one Docker Config. Spread the services over several service clusters.`,
-        )
-      : createFinding('PUBLISH.REFUSED', `The engine refuses the config ${name}: ${error.message}`);
+    return createFinding('PUBLISH.REFUSED', `The engine refuses the config ${step.config.name}: ${error.message}`);
   }
   const about = step.kind === 'remove-config' ? {} : { service: nameOf(step) };
   return createFinding('PUBLISH.REFUSED', `The engine refuses it: ${error.message}`, {

@@ -28,7 +28,21 @@ function delivery(text: string, parts: Partial<Delivery['requirements']> = {}): 
 }
 
 function desired(parts: Partial<Desired> = {}): Desired {
-  return { settings: extensionSettings(), home: HOME, delivery: delivery('one'), secrets: new Map(), ...parts };
+  return {
+    settings: extensionSettings(),
+    home: HOME,
+    delivery: delivery('one'),
+    mode: 'classic',
+    secrets: new Map(),
+    networks: new Map(),
+    tokens: null,
+    overdue: new Set(),
+    plainLimitBytes: Number.POSITIVE_INFINITY,
+    mayPack: true,
+    nowMs: 1_000,
+    refreshAfterMs: undefined,
+    ...parts,
+  };
 }
 
 const NOTHING: Observed = { extension: undefined, proxy: undefined, configs: [], referredConfigIds: new Set() };
@@ -52,6 +66,7 @@ function execute(steps: readonly Step[], before: Observed): Observed {
       case 'remove-config':
         return { ...state, configs: state.configs.filter(({ id }) => id !== step.config.id) };
       case 'refuse-service':
+      case 'refuse-config':
         return state;
       default:
         return assertNever(step);

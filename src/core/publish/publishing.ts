@@ -1,0 +1,67 @@
+/** All that publishing one extension works with, and remembers while core lives. */
+import type { Snapshot } from '../../model/snapshot.ts';
+import type { ReadableCell } from '../../runtime/cell.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Logger } from '../../runtime/logging.ts';
+import type { Board, ExtensionBoard } from '../board.ts';
+import type { EngineApi } from '../engine/engine-api.ts';
+import { type AgentWatch, createAgentWatch } from './agent-watch.ts';
+import type { Delivery, Home } from './desired.ts';
+import type { Memory } from './memory.ts';
+import { createRollWatch, type RollWatch } from './roll-watch.ts';
+import { createSettling, GATHER_PACE, type Settling, STORE_PACE } from './settling.ts';
+import { createUnusedWatch, type UnusedWatch } from './unused-watch.ts';
+
+export interface Publishing {
+  readonly engine: EngineApi;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly home: Home;
+  readonly board: Board;
+  readonly extension: ExtensionBoard;
+  readonly snapshots: ReadableCell<Snapshot>;
+  readonly patience: Patience;
+  readonly memory: Memory;
+  readonly watches: Watches;
+}
+
+/** How long what is no longer the newest, or no longer needed, may stay. */
+export interface Patience {
+  readonly networkLingerMs: number;
+  /** `0`: for ever. */
+  readonly proxyConfigRefreshMs: number;
+}
+
+export interface Watches {
+  readonly agents: AgentWatch;
+  readonly rolls: RollWatch;
+  /** Of artifacts that no Docker Config holds. */
+  readonly store: Settling;
+  /** Of networks and secrets that are pending. */
+  readonly gather: Settling;
+  readonly unused: UnusedWatch;
+  readonly lastGood: LastGood;
+}
+
+/** The newest delivery that the agents did not refuse. */
+export interface LastGood {
+  get(): Delivery | undefined;
+  set(delivery: Delivery): void;
+}
+
+export function createWatches(engine: EngineApi, clock: Clock): Watches {
+  let lastGood: Delivery | undefined;
+  return {
+    agents: createAgentWatch(clock),
+    rolls: createRollWatch(engine, clock),
+    store: createSettling(clock, STORE_PACE),
+    gather: createSettling(clock, GATHER_PACE),
+    unused: createUnusedWatch(clock),
+    lastGood: {
+      get: () => lastGood,
+      set(delivery) {
+        lastGood = delivery;
+      },
+    },
+  };
+}

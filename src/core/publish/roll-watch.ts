@@ -1,0 +1,70 @@
+/** Tasks of ours that do not start, and what Swarm says about it. Fed with what the Snapshot shows; asks for errors only when needed. */
+import { createFinding, type Finding } from '../../model/finding.ts';
+import type { Service, Snapshot } from '../../model/snapshot.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { EngineApi, TaskFate } from '../engine/engine-api.ts';
+import { LABELS } from './names.ts';
+
+/** A start takes its time (an image to pull, a first health check); nobody is told before. */
+export const SLOW_START_MS = 10_000;
+/** Between two looks at the errors while it lasts. */
+const LOOK_AGAIN_MS = 5_000;
+
+export interface RollWatch {
+  /**
+   * `names`: our services. Returns a finding for each that does not get its tasks running and whose tasks have errors, and when to look
+   * again. @throws OperationalError when the Engine does not answer.
+   */
+  look(
+    snapshot: Snapshot,
+    names: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<{ readonly findings: readonly Finding[]; readonly holdMs: number | undefined }>;
+}
+
+export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
+  let unsettledSince: ReadonlyMap<string, number> = new Map();
+
+  return {
+    async look(snapshot, names, signal) {
+      const unsettled = snapshot.services.filter((service) => names.has(service.name) && !isSettled(service, snapshot));
+      unsettledSince = new Map(unsettled.map(({ id }) => [id, unsettledSince.get(id) ?? clock.now()]));
+      const slow = unsettled.filter(({ id }) => clock.now() - (unsettledSince.get(id) ?? 0) >= SLOW_START_MS);
+      const findings: Finding[] = [];
+      for (const service of slow) {
+        findings.push(...stuckFinding(service, await engine.listTaskFates(service.id, signal)));
+      }
+      const waits = unsettled.length > slow.length ? SLOW_START_MS : undefined;
+      return { findings, holdMs: slow.length > 0 ? LOOK_AGAIN_MS : waits };
+    },
+  };
+}
+
+/** All tasks that shall run do. */
+export function isSettled({ id, mode }: Service, { tasks }: Snapshot): boolean {
+  const wanted = tasks.filter((task) => task.serviceId === id && task.desiredState === 'running');
+  const replicas = mode.kind === 'replicated' ? mode.replicas : 0;
+  return wanted.length >= replicas && wanted.every(({ state }) => state === 'running');
+}
+
+/** Of tasks that shall run, their errors; else of those that ended last. Only tasks of the present spec count. */
+function stuckFinding({ name, containerLabels }: Service, fates: readonly TaskFate[]): readonly Finding[] {
+  const mark = containerLabels[LABELS.template];
+  const withError = fates
+    .filter((fate) => fate.error !== undefined && fate.containerLabels[LABELS.template] === mark)
+    .sort((a, b) => b.updatedAt.localeCompare(a.updatedAt));
+  const waiting = withError.find(({ desiredState }) => desiredState === 'running' || desiredState === 'ready');
+  const error = (waiting ?? withError[0])?.error;
+  return error === undefined
+    ? []
+    : [
+        createFinding(
+          'PUBLISH.ROLL_STUCK',
+          'A task of the service does not start; those that run go on. See docker service ps.',
+          {
+            service: name,
+            value: error,
+          },
+        ),
+      ];
+}
