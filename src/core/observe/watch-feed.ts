@@ -38,8 +38,10 @@ const READY_MS = 5_000;
 interface Memory {
   /** The highest version heard of; where a new stream goes on. */
   heard: number;
-  /** Whose log `heard` belongs to; `undefined`: list everything. */
+  /** Whose log `heard` belongs to. */
   trustRoot: string | undefined;
+  /** Everything was listed, and nothing misread since: a replay of what came after `heard` is enough. */
+  whole: boolean;
   /** How many changes only the drift check found. */
   repairs: number;
 }
@@ -50,23 +52,26 @@ export function createWatchFeed(
   tools: ObserveTools,
   options: WatchFeedOptions,
 ): WatchFeed {
-  const memory: Memory = { heard: 0, trustRoot: undefined, repairs: 0 };
+  const memory: Memory = { heard: 0, trustRoot: undefined, whole: false, repairs: 0 };
   return {
     async run(context, listener, signal) {
       try {
         return await oneStream({ engine, watch, tools, options, memory, context, listener }, signal);
       } catch (error) {
-        if (!canGoOn(error)) {
-          memory.trustRoot = undefined;
-        }
+        memory.whole &&= canGoOn(error);
         if (whyLost(error) === 'other-history') {
-          context.picture.forgetVersions();
-          memory.heard = 0;
+          forgetHistory(memory, context);
         }
         throw error;
       }
     },
   };
+}
+
+function forgetHistory(memory: Memory, { picture }: TaskFeedContext): void {
+  picture.forgetVersions();
+  memory.heard = 0;
+  memory.whole = false;
 }
 
 /** After these nothing was misread, so a replay closes the gap. */
@@ -92,16 +97,17 @@ async function oneStream(stream: Stream, signal: AbortSignal): Promise<never> {
   const scope = new AbortController();
   const either = AbortSignal.any([signal, scope.signal]);
   const inbox = createInbox(context, memory);
-  const asked: { trustRoot: string | undefined; resumed: boolean } = { trustRoot: undefined, resumed: false };
+  const asked = { resumed: false };
   const ready = createLatch();
 
-  const trustRoot = async (asking: AbortSignal): Promise<string> => {
-    asked.trustRoot = await trustRootOf(engine, asking);
-    return asked.trustRoot;
-  };
+  const trustRoot = (asking: AbortSignal): Promise<string> => trustRootOf(engine, asking);
   const resumeFrom = (root: string): number | undefined => {
     // Another authority is another Swarm, whose versions mean something else.
-    asked.resumed = memory.trustRoot === root && memory.heard > 0;
+    if (memory.trustRoot !== undefined && memory.trustRoot !== root) {
+      forgetHistory(memory, context);
+    }
+    memory.trustRoot = root;
+    asked.resumed = memory.whole && memory.heard > 0;
     return asked.resumed ? memory.heard : undefined;
   };
   const heard = watch(
@@ -112,10 +118,10 @@ async function oneStream(stream: Stream, signal: AbortSignal): Promise<never> {
   const work = async (): Promise<never> => {
     await Promise.race([ready.opened, tooLate(tools, either)]);
     if (!asked.resumed) {
-      memory.trustRoot = undefined;
+      memory.whole = false;
       await listEverything(engine, context.picture, inbox, either);
+      memory.whole = true;
     }
-    memory.trustRoot = asked.trustRoot;
     return await stayLive(stream, inbox, { checkNow: asked.resumed }, either);
   };
   const working = work();
@@ -294,7 +300,6 @@ async function checkDrift(
     memory.repairs += repairs;
     listener.onLive(reasonOf(memory));
     tools.logger.warn({ area: 'feed', repairs, total: memory.repairs, missed: missed.slice(0, 5) }, 'drift repaired');
-    memory.trustRoot = undefined;
     throw watchFailure('broken', `the drift check found ${repairs} changes that the stream had left out`);
   }
   return {
