@@ -14,7 +14,7 @@ import {
   type Pool,
   type PoolId,
 } from './cluster.ts';
-import { createFinding, type Finding, findingKey } from './finding.ts';
+import { boundFindings, createFinding, type Finding } from './finding.ts';
 import { type BuiltHost, buildHost, terminateTls } from './host.ts';
 import type { RoutingIntent } from './intent.ts';
 import { about, type Member, type ProxyNetworks, resolveMember } from './member.ts';
@@ -57,17 +57,7 @@ export function buildModels(
   const models = definitions.map((definition) =>
     buildCluster(index, byCluster.get(definition.header.serviceCluster) ?? [], definition, findings),
   );
-  return { models, findings: distinctFindings(findings) };
-}
-
-/** A service with a thousand hosts says the same of each of them: once is enough. */
-function distinctFindings(findings: readonly Finding[]): readonly Finding[] {
-  const byKey = new Map<string, Finding>();
-  for (const finding of findings) {
-    const key = findingKey(finding);
-    byKey.set(key, byKey.get(key) ?? finding);
-  }
-  return [...byKey.values()];
+  return { models, findings: boundFindings(findings) };
 }
 
 function compareAge(a: RoutingIntent, b: RoutingIntent): number {

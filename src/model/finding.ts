@@ -113,3 +113,29 @@ function cutValue(value: string): string {
 export function findingKey(finding: Finding): string {
   return JSON.stringify([finding.code, finding.service, finding.serviceCluster, finding.subject, finding.value]);
 }
+
+const MOST_PER_CODE = 10;
+
+/** Each once, and ten of a kind for each service: one with a thousand hosts says the same of each of them. */
+export function boundFindings(findings: readonly Finding[]): readonly Finding[] {
+  const byKind = new Map<string, Map<string, Finding>>();
+  for (const finding of findings) {
+    const kind = JSON.stringify([finding.code, finding.service]);
+    const known = byKind.get(kind) ?? new Map<string, Finding>();
+    byKind.set(kind, known);
+    const key = findingKey(finding);
+    known.set(key, known.get(key) ?? finding);
+  }
+  return [...byKind.values()].flatMap((known) => firstTen([...known.values()]));
+}
+
+function firstTen(findings: readonly Finding[]): readonly Finding[] {
+  const shown = findings.slice(0, MOST_PER_CODE);
+  const [last] = shown.slice(-1);
+  return last === undefined || findings.length === shown.length
+    ? shown
+    : [
+        ...shown.slice(0, -1),
+        { ...last, advice: `${last.advice} (${findings.length - shown.length} more like this are not shown.)` },
+      ];
+}

@@ -1,11 +1,11 @@
 /** Random Swarms and intents that share hosts, paths and networks on purpose. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { definitionOf } from '../../../src/settings/cluster-definition.ts';
 import { type BuiltModels, buildModels } from '../../../src/model/build.ts';
 import { type ClusterModel, compareText, type HostEntry, type Pool } from '../../../src/model/cluster.ts';
 import type { RoutingIntent, UpstreamTls } from '../../../src/model/intent.ts';
 import type { Service, Snapshot, Task } from '../../../src/model/snapshot.ts';
+import { definitionOf } from '../../../src/settings/cluster-definition.ts';
 import { extensionSettings } from '../../support/settings.ts';
 import {
   host,
