@@ -57,13 +57,19 @@ export function createHandlers(board: Board, facts: ServeFacts, logger: Logger):
     refuseRevision: async (caller, refused) => deskOf(caller).refuse(refused),
     agentSession: (caller, hello, reports, signal) => deskOf(caller, 'proxy').agents.session(hello, reports, signal),
     fetchBlobs: async (caller, digests) => deskOf(caller, 'proxy').agents.blobs(digests),
-    status: async () => ({
-      version: facts.version,
-      epoch: facts.epoch,
-      taskFeed: facts.taskFeed(),
-      clusters: [...desks.values()].map((desk) => desk.status()),
-      findings: board.findings(),
-    }),
+    async status(caller) {
+      // It tells of every cluster, which is no business of one of them.
+      if (caller.role !== 'operator') {
+        throw refusal('permission-denied', `status is for operators, not for the role ${caller.role}`);
+      }
+      return {
+        version: facts.version,
+        epoch: facts.epoch,
+        taskFeed: facts.taskFeed(),
+        clusters: [...desks.values()].map((desk) => desk.status()),
+        findings: board.findings(),
+      };
+    },
   };
 }
 

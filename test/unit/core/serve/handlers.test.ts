@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { createBoard } from '../../../../src/core/board.ts';
-import { definitionOf } from '../../../../src/settings/cluster-definition.ts';
 import { createHandlers } from '../../../../src/core/serve/handlers.ts';
 import { type ConfigArtifact, createArtifact, manifestOf } from '../../../../src/model/artifact.ts';
 import { buildModels } from '../../../../src/model/build.ts';
@@ -9,11 +8,13 @@ import { createFinding, findingKey } from '../../../../src/model/finding.ts';
 import { applyPatch } from '../../../../src/model/patch.ts';
 import { digestModel, sha256Hex } from '../../../../src/model/revision.ts';
 import { createLogger } from '../../../../src/runtime/logging.ts';
+import { definitionOf } from '../../../../src/settings/cluster-definition.ts';
 import type { Caller, ModelMessage, RevisionRef, Submission } from '../../../../src/wire/contract.ts';
 import { refusalReason } from '../../../../src/wire/errors.ts';
 import { extensionSettings } from '../../../support/settings.ts';
 import { host, intent, service, snapshot, task } from '../../../support/snapshots.ts';
 
+const OPERATOR: Caller = { role: 'operator', extension: undefined, token: undefined, version: '1' };
 const EXTENSION: Caller = { role: 'extension', extension: 'default', token: undefined, version: '1' };
 const PATH = '/etc/nginx/nginx.conf';
 
@@ -179,6 +180,12 @@ describe('taking artifacts', () => {
     expect(extension.rendered.get()?.artifact.digest).toBe(artifact('good').digest);
   });
 
+  it.each(['extension', 'proxy'] as const)('is not for the role %s', async (role) => {
+    const asked = setUp().handlers.status({ ...EXTENSION, role }, new AbortController().signal);
+
+    expect(refusalReason(await asked.catch((error: unknown) => error))).toBe('permission-denied');
+  });
+
   it('keeps the last good artifact when a revision is refused, says why, and forgets it with the next good one', async () => {
     const { submit, handlers, board, extension, publish, stream, revision } = await connected();
     await submit(submission(revision, artifact('good')));
@@ -190,7 +197,7 @@ describe('taking artifacts', () => {
       new AbortController().signal,
     );
     expect(extension.rendered.get()?.artifact.digest).toBe(artifact('good').digest);
-    const status = await handlers.status(EXTENSION, new AbortController().signal);
+    const status = await handlers.status(OPERATOR, new AbortController().signal);
     expect(status.clusters).toMatchObject([{ refusedReason: 'emerg', extensionConnected: true }]);
     await submit(submission(second.revision, artifact('better')));
     expect(extension.refused.get()).toBeNull();
@@ -224,10 +231,10 @@ describe('taking artifacts', () => {
     const { handlers, publish, stream, first } = await connectedTo('a.local');
     const signal = new AbortController().signal;
     await handlers.refuseRevision(EXTENSION, { revision: first.revision, reason: 'bad', findings: [] }, signal);
-    expect((await handlers.status(EXTENSION, signal)).clusters).toMatchObject([{ refusedReason: 'bad' }]);
+    expect((await handlers.status(OPERATOR, signal)).clusters).toMatchObject([{ refusedReason: 'bad' }]);
     publish(modelFor('b.local'));
     await next(stream);
-    expect((await handlers.status(EXTENSION, signal)).clusters).toMatchObject([{ refusedReason: undefined }]);
+    expect((await handlers.status(OPERATOR, signal)).clusters).toMatchObject([{ refusedReason: undefined }]);
   });
 
   it('keeps a bounded number of findings', async () => {
@@ -238,7 +245,7 @@ describe('taking artifacts', () => {
   });
 
   it('has a status before the first Snapshot', async () => {
-    const { clusters } = await setUp().handlers.status(EXTENSION, new AbortController().signal);
+    const { clusters } = await setUp().handlers.status(OPERATOR, new AbortController().signal);
     expect(clusters).toMatchObject([{ published: undefined, rendered: undefined, extensionConnected: false }]);
   });
 });
