@@ -10,7 +10,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import { type Complaints, isFinal } from './complaints.ts';
 import type { NginxProcess } from './process.ts';
-import { acceptingWorkers } from './workers.ts';
+import { acceptingWorkers, childrenOf } from './workers.ts';
 
 export type ReloadOutcome = { readonly kind: 'applied' } | { readonly kind: 'refused'; readonly reason: string };
 
@@ -33,16 +33,20 @@ const GIVE_UP_MS = 60_000;
 /** Throws the signal's reason when it aborts: NGINX has ended, or is told to. */
 export async function reload(parts: ReloadParts, signal: AbortSignal): Promise<ReloadOutcome> {
   const { nginx, complaints, send, clock } = parts;
-  const old = new Set(acceptingWorkers(nginx.pid));
+  const exchanged = watchExchange(nginx.pid, clock);
   await complaints.clear();
   signal.throwIfAborted();
   send();
   const sentAt = clock.now();
   parts.logger.debug({ stage: 'sent' }, 'SIGHUP sent');
   for (;;) {
-    const outcome = await lookAt(nginx.pid, old, complaints);
-    if (outcome !== undefined) {
-      return outcome;
+    const exchange = exchanged();
+    if (exchange === 'done') {
+      return { kind: 'applied' };
+    }
+    const words = exchange === 'not-begun' ? await complaints.read() : '';
+    if (isFinal(words)) {
+      return { kind: 'refused', reason: words };
     }
     const waitedMs = clock.now() - sentAt;
     if (waitedMs > GIVE_UP_MS) {
@@ -52,16 +56,36 @@ export async function reload(parts: ReloadParts, signal: AbortSignal): Promise<R
   }
 }
 
-async function lookAt(
-  pid: number,
-  old: ReadonlySet<number>,
-  complaints: Complaints,
-): Promise<ReloadOutcome | undefined> {
+type Exchange = 'not-begun' | 'under-way' | 'done';
+
+/** Call before SIGHUP; what it returns says how far the exchange of the workers is. */
+function watchExchange(pid: number, clock: Pick<Clock, 'now'>): () => Exchange {
+  const old = new Set(acceptingWorkers(pid));
+  return old.size > 0 ? () => byTitles(pid, old) : byTime(pid, clock);
+}
+
+function byTitles(pid: number, old: ReadonlySet<number>): Exchange {
   const accepting = acceptingWorkers(pid);
   const fresh = accepting.filter((worker) => !old.has(worker));
-  if (fresh.length > 0) {
-    return fresh.length === accepting.length ? { kind: 'applied' } : undefined;
+  if (fresh.length === 0) {
+    return 'not-begun';
   }
-  const words = await complaints.read();
-  return isFinal(words) ? { kind: 'refused', reason: words } : undefined;
+  return fresh.length === accepting.length ? 'done' : 'under-way';
+}
+
+/** Where titles cannot be read: old workers are told to finish 100 ms after the new ones were made (`ngx_master_process_cycle`). */
+const TOLD_BY_THEN_MS = 300;
+
+function byTime(pid: number, clock: Pick<Clock, 'now'>): () => Exchange {
+  const old = new Set(childrenOf(pid));
+  let begunAt: number | undefined;
+  return () => {
+    if (begunAt === undefined && childrenOf(pid).some((child) => !old.has(child))) {
+      begunAt = clock.now();
+    }
+    if (begunAt === undefined) {
+      return 'not-begun';
+    }
+    return clock.now() - begunAt >= TOLD_BY_THEN_MS ? 'done' : 'under-way';
+  };
 }

@@ -13,8 +13,8 @@ export function acceptingWorkers(masterPid: number): readonly number[] {
   });
 }
 
-/** One short read where the kernel has CONFIG_PROC_CHILDREN, else a look at every process: a proxy's container has a handful. */
-function childrenOf(pid: number): readonly number[] {
+/** Pids, of whatever kind. One short read where the kernel has CONFIG_PROC_CHILDREN, else a look at every process: a proxy's container has a handful. */
+export function childrenOf(pid: number): readonly number[] {
   const listed = readOrNothing(`/proc/${pid}/task/${pid}/children`);
   if (listed !== undefined) {
     return listed.split(' ').filter(Boolean).map(Number);

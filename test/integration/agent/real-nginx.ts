@@ -4,7 +4,7 @@
  * master is the agent's direct child and takes its signals itself, as in the proxy task.
  */
 import { EventEmitter } from 'node:events';
-import { chmod, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, open, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentSignal } from '../../../src/agent/lifecycle.ts';
@@ -50,7 +50,7 @@ async function startAgentOn(fileOf: (home: string, text: string) => string, text
   await rewrite(text);
   const options = {
     configPath: join(home, 'nginx.conf'),
-    nginxBinary: await realNginx(home),
+    nginxBinary: await nginxScript(home, await nginxRoot()),
     nginxArgs: ['-e', 'stderr'],
   };
 
@@ -94,15 +94,15 @@ export async function eventually(holds: () => boolean | Promise<boolean>): Promi
   }
 }
 
-async function realNginx(home: string): Promise<string> {
-  const root = await nginxRoot();
+/**
+ * A script in `home` that is the NGINX of the Debian root, run by that root's own loader. No `--argv0`: NGINX writes its titles over its
+ * arguments, and needs them in one piece.
+ */
+export async function nginxScript(home: string, root: string): Promise<string> {
   const path = join(home, 'nginx');
   const libraries = `$(echo ${root}/usr/lib/*-linux-gnu*)`;
   const loader = `$(echo ${root}/lib64/ld-linux-*.so.* ${root}/lib/ld-linux-*.so.* | tr ' ' '\\n' | grep -v '[*]' | head -1)`;
-  await writeFile(
-    path,
-    `#!/bin/sh\nexec "${loader}" --library-path "${libraries}" --argv0 nginx ${root}/usr/sbin/nginx "$@"\n`,
-  );
+  await writeFile(path, `#!/bin/sh\nexec "${loader}" --library-path "${libraries}" ${root}/usr/sbin/nginx "$@"\n`);
   await chmod(path, 0o755);
   return path;
 }
@@ -123,14 +123,9 @@ ${http}
 `;
 }
 
-/** Masters only carry the folder in their command line; workers are their children. */
+/** By their standard error, which is a file of this folder's own; the master is the oldest and so the first. */
 async function pidsOf(home: string): Promise<readonly number[]> {
-  const found: number[] = [];
-  for (const name of await readdir('/proc')) {
-    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (/^\d+$/.test(name) && command.includes(join(home, 'nginx.conf'))) {
-      found.push(Number(name));
-    }
-  }
-  return found;
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const errors = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/fd/2`).catch(() => '')));
+  return pids.filter((_pid, position) => errors[position] === join(home, 'stderr')).sort((a, b) => a - b);
 }

@@ -1,0 +1,269 @@
+/** Core's desk for agents, the wire, and agents as processes with real NGINX: what is delivered, refused, cut off and caught up with. */
+import { get } from 'node:http';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createBoard } from '../../../src/core/board.ts';
+import { createHandlers } from '../../../src/core/serve/handlers.ts';
+import { createArtifact } from '../../../src/model/artifact.ts';
+import { findingKey } from '../../../src/model/finding.ts';
+import { sha256Hex } from '../../../src/model/revision.ts';
+import type { WireHandlers } from '../../../src/wire/contract.ts';
+import { eventually } from '../../support/eventually.ts';
+import { freePort } from '../../support/nginx.ts';
+import { extensionSettings } from '../../support/settings.ts';
+import { createWireBench, silent, type WireBench } from '../../support/wire.ts';
+import { type AgentProcess, type AgentProcessOptions, startAgentProcess } from './agent-process.ts';
+
+const PATH = '/etc/nginx/nginx.conf';
+
+let bench: WireBench;
+let corePort: number;
+let port: number;
+beforeEach(async () => {
+  bench = createWireBench();
+  corePort = await freePort();
+  port = await freePort();
+});
+afterEach(() => bench.close());
+
+/** A file as small as it gets that says `answer` to everybody. */
+function file(answer: string, extra = ''): string {
+  const temp = ['client_body', 'proxy', 'fastcgi', 'scgi', 'uwsgi'].map(
+    (name) => `${name}_temp_path /var/cache/nginx/${name};`,
+  );
+  return `worker_processes 2;
+${process.getuid?.() === 0 ? 'user root;' : ''}
+pid /run/nginx.pid;
+error_log stderr warn;
+worker_shutdown_timeout 20s;
+events {}
+http {
+  access_log off;
+  keepalive_min_timeout 1s;
+  ${temp.join('\n  ')}
+  server { listen 127.0.0.1:${port}; location / { return 200 "${answer}"; } }
+  ${extra}
+}
+`;
+}
+
+function artifactOf(text: string) {
+  return createArtifact([{ path: PATH, mode: 0o444, bytes: Buffer.from(text) }]);
+}
+
+/** Core's own desk with its wire, and nothing behind it. */
+async function startCore(change: (handlers: WireHandlers) => Partial<WireHandlers> = () => ({}), hitless = true) {
+  const settings = { ...extensionSettings(), hitless };
+  const board = createBoard([settings], findingKey, { onNew: () => undefined, onGone: () => undefined });
+  const facts = { version: '1', epoch: `e${Date.now()}`, taskFeed: () => ({ kind: 'poll', reason: '' }) as const };
+  const handlers = createHandlers(board, facts, silent);
+  const { server } = await bench.serve({ ...handlers, ...change(handlers) }, corePort);
+  const extension = board.extensions.get('default');
+  if (extension === undefined) {
+    throw new Error('no extension');
+  }
+  const order = { sequence: 0 };
+  return {
+    board,
+    stop: () => server.stop(0),
+    deliver(text: string) {
+      order.sequence += 1;
+      const revision = { digest: sha256Hex(Buffer.from(text)), sequence: order.sequence, versionIndex: order.sequence };
+      const artifact = artifactOf(text);
+      extension.rendered.set({ revision, artifact, requirements: { networks: [], secrets: [] } });
+      return artifact.digest;
+    },
+    session: (taskId = 'task1') => extension.agents.get()?.sessions.find((session) => session.taskId === taskId),
+  };
+}
+
+function startAgent(options: Partial<AgentProcessOptions> = {}, taskId = 'task1'): Promise<AgentProcess> {
+  return startAgentProcess({
+    mounted: file('mounted'),
+    ...options,
+    env: {
+      INTERLOCK_ENDPOINT: `127.0.0.1:${corePort}`,
+      INTERLOCK_EXTENSION: 'default',
+      INTERLOCK_TASK_ID: taskId,
+      INTERLOCK_NODE_ID: 'node1',
+      ...options.env,
+    },
+  });
+}
+
+/** On a connection of its own. */
+function ask(at = port): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const request = get({ host: '127.0.0.1', port: at, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.once('end', () => resolve(Buffer.concat(chunks).toString()));
+    });
+    request.once('error', reject);
+  });
+}
+
+describe('an agent with a core', { timeout: 60_000 }, () => {
+  it("starts with core's file, serves each newer one without a restart, and says so", async () => {
+    const core = await startCore();
+    const first = core.deliver(file('one'));
+    await using agent = await startAgent();
+    const master = await agent.master();
+    expect(await ask()).toBe('one');
+    await eventually(() => core.session()?.artifactDigest === first);
+
+    const second = core.deliver(file('two'));
+    await eventually(() => core.session()?.artifactDigest === second);
+    expect(await Promise.all(Array.from({ length: 50 }, () => ask()))).toEqual(Array.from({ length: 50 }, () => 'two'));
+    expect(await agent.master()).toBe(master);
+  });
+
+  it('loses no request over a row of reloads, and ends with the newest', async () => {
+    const core = await startCore();
+    core.deliver(file('0'));
+    await using agent = await startAgent();
+    await agent.master();
+    const failures: unknown[] = [];
+    const load = { on: true };
+    const loading = Promise.all(
+      [1, 2, 3].map(async () => {
+        while (load.on) {
+          await ask().catch((error: unknown) => failures.push(error));
+        }
+      }),
+    );
+    let digest = '';
+    for (let round = 1; round <= 12; round += 1) {
+      digest = core.deliver(file(String(round)));
+      await eventually(async () => Number(await ask()) >= round - 2);
+    }
+    await eventually(() => core.session()?.artifactDigest === digest);
+    load.on = false;
+    await loading;
+    expect(failures).toEqual([]);
+    expect(await ask()).toBe('12');
+  });
+
+  it('keeps the old file when NGINX refuses the new one, and brings its words to core', async () => {
+    const core = await startCore();
+    const good = core.deliver(file('good'));
+    await using agent = await startAgent();
+    const master = await agent.master();
+
+    const bad = core.deliver(file('bad', 'nonsense on;'));
+    const refused = await eventually(() => {
+      const found = core.session()?.refused;
+      expect(found?.artifactDigest).toBe(bad);
+      return found;
+    });
+    expect(refused?.reason).toMatch(/^\[emerg\] unknown directive "nonsense" in .*nginx\.conf:\d+$/);
+    expect(core.session()?.artifactDigest).toBe(good);
+    expect(core.board.findings().map(({ code }) => code)).toEqual(['DELIVERY.REFUSED']);
+    expect(await ask()).toBe('good');
+
+    const better = core.deliver(file('better'));
+    await eventually(() => core.session()?.artifactDigest === better);
+    expect(core.session()?.refused).toBeUndefined();
+    expect(core.board.findings()).toEqual([]);
+    expect(await ask()).toBe('better');
+    expect(await agent.master()).toBe(master);
+  });
+
+  it('starts with the mounted file when NGINX refuses the one of core', async () => {
+    const core = await startCore();
+    const bad = core.deliver(file('bad', 'nonsense on;'));
+    await using agent = await startAgent();
+    await agent.master();
+    expect(await ask()).toBe('mounted');
+    await eventually(() => core.session()?.refused?.artifactDigest === bad);
+    expect(core.session()?.artifactDigest).toBe(artifactOf(file('mounted')).digest);
+  });
+
+  it('serves the mounted file, packed or not, when core does not answer, and catches up', async () => {
+    await using agent = await startAgent({ mounted: gzipSync(file('mounted')) });
+    const master = await agent.master();
+    expect(await ask()).toBe('mounted');
+    const core = await startCore();
+    await eventually(() => core.session()?.artifactDigest === artifactOf(file('mounted')).digest);
+    core.deliver(file('newest'));
+    await eventually(async () => (await ask()) === 'newest');
+    expect(await agent.master()).toBe(master);
+  });
+
+  it('serves on while core is away, and takes what is newest when it is back', async () => {
+    const first = await startCore();
+    first.deliver(file('one'));
+    await using agent = await startAgent();
+    const master = await agent.master();
+    await first.stop();
+    expect(await ask()).toBe('one');
+    const second = await startCore();
+    // Core knows by the session what is served, before it has anything to say.
+    await eventually(() => second.session()?.artifactDigest === artifactOf(file('one')).digest);
+    second.deliver(file('two'));
+    await eventually(async () => (await ask()) === 'two');
+    expect(await agent.master()).toBe(master);
+  });
+
+  it('is cut off in the middle of a file: serves the old one, then the whole new one', async () => {
+    const cuts = { left: 2 };
+    const core = await startCore((handlers) => ({
+      fetchBlobs: async (caller, digests, signal) => {
+        const blobs = await handlers.fetchBlobs(caller, digests, signal);
+        if (cuts.left === 0) {
+          return blobs;
+        }
+        cuts.left -= 1;
+        // Half of the bytes, as when the connection breaks off: they do not have their digest.
+        return blobs.map(({ digest, bytes }) => ({ digest, bytes: bytes.subarray(0, bytes.byteLength / 2) }));
+      },
+    }));
+    await using agent = await startAgent();
+    await agent.master();
+    await core.stop();
+    const again = await startCore();
+    again.deliver(file('whole'));
+    await eventually(async () => (await ask()) === 'whole');
+  });
+
+  it('does not wait where core delivers by rolling the service', async () => {
+    const core = await startCore(undefined, false);
+    core.deliver(file('not for agents'));
+    await using agent = await startAgent();
+    await agent.master();
+    expect(await ask()).toBe('mounted');
+    await eventually(() => core.session()?.artifactDigest === artifactOf(file('mounted')).digest);
+    const lines = await agent.log();
+    expect(lines.filter(({ msg }) => msg === 'starting with the mounted file')).toEqual([]);
+  });
+
+  it('finishes what is in flight when it is stopped during a reload', async () => {
+    const core = await startCore();
+    core.deliver(file('one'));
+    await using agent = await startAgent();
+    await agent.master();
+    core.deliver(file('two'));
+    agent.signal('SIGTERM');
+    expect(await agent.exitCode).toBe(0);
+    await eventually(() => core.session() === undefined);
+  });
+
+  it('ends when NGINX dies in a reload, so that Swarm replaces the task', async () => {
+    const core = await startCore();
+    core.deliver(file('one'));
+    await using agent = await startAgent();
+    const master = await agent.master();
+    core.deliver(file('two'));
+    process.kill(master, 'SIGKILL');
+    expect(await agent.exitCode).toBe(1);
+  });
+
+  it('finds what raw lines include beside the main file', async () => {
+    const core = await startCore();
+    core.deliver(file('one', 'include extra.conf;'));
+    await using agent = await startAgent({ etc: { 'extra.conf': 'server_tokens off;' } });
+    await agent.master();
+    expect(await ask()).toBe('one');
+    expect(core.session()?.refused).toBeUndefined();
+  });
+});
