@@ -11,11 +11,13 @@ import type { Snapshot } from '../../../../src/model/snapshot.ts';
 import { createCell } from '../../../../src/runtime/cell.ts';
 import { systemClock } from '../../../../src/runtime/clock.ts';
 import { createLogger } from '../../../../src/runtime/logging.ts';
+import { createWireClient } from '../../../../src/wire/client.ts';
 import { refusalReason } from '../../../../src/wire/errors.ts';
 import { createFakeEngine, type FakeEngine } from '../../../fakes/engine/fake-engine.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { coreSettings } from '../../../support/settings.ts';
 import { tokenIn } from '../../../support/tokens.ts';
+import { createFakeCore, createWireBench, full, next, sampleModel } from '../../../support/wire.ts';
 
 const table = (name: string) => `
 [Extensions.${name}]
@@ -64,7 +66,9 @@ function start(extensions = ['default'], stack: string | undefined = 'interlock'
     log,
     async stop() {
       stop.abort();
-      expect(await Promise.all(running)).toEqual(running.map(() => expect.objectContaining({ name: 'AbortError' })));
+      expect(await Promise.all(running)).toEqual(
+        running.map((): unknown => expect.objectContaining({ name: 'AbortError' })),
+      );
     },
   };
   lives.push(life);
@@ -247,6 +251,45 @@ describe('a rotation', () => {
     await eventually(() => verdict(life, 'proxy', old) === 'unauthenticated');
     expect(verdict(life, 'proxy', token('proxy'))).toBe('welcome');
     expect(names()).toHaveLength(2);
+  });
+
+  it('leaves streams open that the old token opened, and opens new ones by either, over gRPC', async () => {
+    const life = start();
+    const before = await offered(life);
+    const old = token('extension');
+    const bench = createWireBench();
+    const core = createFakeCore();
+    core.messages.set(full(sampleModel('a'), 1));
+    const { port } = await bench.serve(core.handlers, 0, life.access.authenticate);
+    const connect = (text: string | undefined) => {
+      const identity = { role: 'extension', extension: 'default', version: '1', token: text } as const;
+      return createWireClient({ endpoint: `127.0.0.1:${port}`, identity });
+    };
+    const opened = () => [connect(old), connect(token('extension'))] as const;
+    const [client] = opened();
+    const { signal } = new AbortController();
+    const stream = client.watchModel(undefined, signal)[Symbol.asyncIterator]();
+    await next(stream);
+    addService('interlock-extension-default', before.extension);
+
+    life.access.rotate('default', 'extension');
+    await eventually(() => names().includes(name('extension', 2)));
+    const [byOld, byNew] = opened();
+    await eventually(() => byNew.status(signal));
+    await byOld.status(signal);
+
+    await engine.removeService('interlock-extension-default', signal);
+    await eventually(() => !names().includes(name('extension', 1)));
+    await eventually(() => verdict(life, 'extension', old) === 'unauthenticated');
+    await expect(byOld.status(signal)).rejects.toMatchObject({ code: 'WIRE.REFUSED' });
+    await byNew.status(signal);
+    core.messages.set(full(sampleModel('b'), 2));
+    expect((await next(stream)).revision.sequence).toBe(2);
+
+    for (const each of [client, byOld, byNew]) {
+      each.close();
+    }
+    await bench.close();
   });
 
   it('of a table that does not exist does nothing', async () => {
