@@ -122,7 +122,11 @@ function redirectNodes(placed: readonly Placed[], context: ServerContext): reado
   return [...servers]
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { surface, answer, names }]) =>
-      redirectServer([...surfaceListen(surface, context), ...surfaceCertificate(surface)], names, answer),
+      redirectServer(
+        { listen: surfaceListen(surface, context), certificate: surfaceCertificate(surface) },
+        names,
+        answer,
+      ),
     );
 }
 

@@ -2,7 +2,7 @@
 import type { ClusterHeader, HostEntry, HostTls } from '../../model/cluster.ts';
 import type { Origin } from '../../model/intent.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
-import { block, directive, type Expression, entry, expression, type Node } from './syntax.ts';
+import { block, directive, entry, expression, type Node } from './syntax.ts';
 
 /** An answer that needs nothing but the request. */
 export interface RedirectAnswer {
@@ -41,9 +41,9 @@ export function httpsPortMaps(header: ClusterHeader, options: NginxOptions): rea
   return map === undefined ? [] : [map];
 }
 
-/** One server for all names with the same answer. */
+/** One server for all names with the same answer: its `listen` lines, its certificate where it has one. */
 export function redirectServer(
-  listen: readonly Node[],
+  { listen, certificate }: { readonly listen: readonly Node[]; readonly certificate: readonly Node[] },
   names: readonly string[],
   { status, location }: RedirectAnswer,
 ): Node {
@@ -53,6 +53,7 @@ export function redirectServer(
     [
       ...listen,
       ...names.map((name) => directive('server_name', name)),
+      ...certificate,
       block('location', ['/'], [directive('return', status, expression(location))]),
     ],
   );

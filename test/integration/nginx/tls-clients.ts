@@ -3,7 +3,7 @@ import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { connect as connectTcp, createServer as createTcp } from 'node:net';
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect, TLSSocket } from 'node:tls';
 import type { ClusterHeader, ClusterModel, HostEntry, HostTls, SecretFile } from '../../../src/model/cluster.ts';
 import type { Redirect } from '../../../src/model/intent.ts';
 import { parseHostname, parseSecretName } from '../../../src/model/names.ts';
@@ -159,7 +159,7 @@ export function sendTls(portNumber: number, options: TlsOptions, text: string): 
     const chunks: Buffer[] = [];
     const socket = connect(connectionOptions(portNumber, options), () => socket.write(text, 'latin1'));
     socket.setTimeout(10_000, () => socket.destroy(new Error('no answer within 10 s')));
-    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('error', reject);
     socket.on('close', () => {
       resolve(parseAnswer(Buffer.concat(chunks).toString('latin1')));
@@ -226,7 +226,7 @@ export interface TlsService extends AsyncDisposable {
 export async function startTlsService(service: string, { certificate, key }: Certificate): Promise<TlsService> {
   let connections = 0;
   const server = createServer({ cert: certificate, key }, (request, response) => {
-    const { servername } = request.socket as TLSSocket;
+    const servername = request.socket instanceof TLSSocket ? request.socket.servername : undefined;
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ service, sni: servername, headers: request.headers }));
   });
