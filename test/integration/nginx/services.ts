@@ -99,7 +99,8 @@ async function collect(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-async function listen(server: Server | SecureServer | TcpServer): Promise<number> {
+/** On loopback; the port. */
+export async function listen(server: Server | SecureServer | TcpServer): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') {

@@ -244,10 +244,12 @@ describe('weights', () => {
   });
 });
 
-describe.each([
+const BY_ADDRESS: readonly (readonly [string, Balance, Record<string, unknown>])[] = [
   ['the label', { kind: 'client-address' }, {}],
   ['the option', { kind: 'round-robin' }, { IPHash: true }],
-])('ip_hash by %s', (_name, balance, config) => {
+];
+
+describe.each(BY_ADDRESS)('ip_hash by %s', (_name, balance, config) => {
   it('keeps a client on its server, by its whole address, IPv4 or IPv6, as a trusted balancer tells it', async () => {
     await using proxy = await startProxy(
       balanced(model({ 'app.local': { '/': first(SERVERS) } }), { 'app.local/': balance }),
