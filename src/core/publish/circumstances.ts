@@ -4,7 +4,6 @@ import { canonicalJson, sha256Hex } from '../../model/revision.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { Cell } from '../../runtime/cell.ts';
 import type { DeliveryState, ExtensionBoard } from '../board.ts';
-import type { ServiceObject } from '../engine/engine-api.ts';
 import type { AgentPresence } from './agent-watch.ts';
 import { type Attachments, attachmentsOf, unusedIds } from './attachments.ts';
 import type { Delivery } from './desired.ts';

@@ -20,6 +20,7 @@ import type { EngineApi } from '../engine/engine-api.ts';
 import { waitAtMost } from '../wait-at-most.ts';
 import { earliest, noteArtifact, runningTasks } from './circumstances.ts';
 import type { Home } from './desired.ts';
+import { createLeftoverRemoval } from './leftovers.ts';
 import { createMemory } from './memory.ts';
 import { createWatches, type Patience, type Publishing } from './publishing.ts';
 import { reconcile, storeNewest } from './reconcile.ts';
@@ -41,9 +42,16 @@ export function createPublisher(
   snapshots: ReadableCell<Snapshot>,
   patience: Patience,
 ): readonly Component[] {
-  return [...board.extensions.values()].map((extension) =>
-    publishExtension({ ...tools, home, board, extension, snapshots, patience }),
-  );
+  const extensions = [...board.extensions.values()];
+  return [
+    createLeftoverRemoval(
+      tools,
+      home,
+      extensions.map(({ settings }) => settings),
+      snapshots,
+    ),
+    ...extensions.map((extension) => publishExtension({ ...tools, home, board, extension, snapshots, patience })),
+  ];
 }
 
 function publishExtension(parts: Omit<Publishing, 'memory' | 'watches'>): Component {

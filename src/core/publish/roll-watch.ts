@@ -40,9 +40,11 @@ export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
   };
 }
 
-/** All tasks that shall run do. */
+/** All tasks that shall run do, and none waits to (a successor that is being tried beside a running task). */
 export function isSettled({ id, mode }: Service, { tasks }: Snapshot): boolean {
-  const wanted = tasks.filter((task) => task.serviceId === id && task.desiredState === 'running');
+  const wanted = tasks.filter(
+    ({ serviceId, desiredState }) => serviceId === id && (desiredState === 'running' || desiredState === 'ready'),
+  );
   const replicas = mode.kind === 'replicated' ? mode.replicas : 0;
   return wanted.length >= replicas && wanted.every(({ state }) => state === 'running');
 }

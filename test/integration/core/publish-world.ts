@@ -48,6 +48,7 @@ export interface World {
     readonly engine?: (real: EngineApi) => EngineApi;
     readonly home?: Partial<Home>;
     readonly toml?: string;
+    readonly withoutTokens?: boolean;
   }): Core;
   spec(): RawServiceSpec;
   /** The artifact text that the proxy service's spec mounts. */
@@ -117,6 +118,7 @@ function startCore(
     engine: wrap = (real) => real,
     home = {},
     toml,
+    withoutTokens = false,
   }: Parameters<World['startCore']>[0] & object,
 ): Core {
   const clock = createManualClock(Date.now());
@@ -130,7 +132,9 @@ function startCore(
   if (extension === undefined) {
     throw new Error('no extension');
   }
-  extension.tokens.set(null);
+  if (!withoutTokens) {
+    extension.tokens.set(null);
+  }
   const snapshots = createCell<Snapshot>();
   const stop = new AbortController();
   const logger = createLogger({ level: 'silent', component: 'core' }, { write: () => undefined });
