@@ -48,24 +48,6 @@ describe('the artifact', () => {
   });
 });
 
-describe('a feature of a later version', () => {
-  const cert = { secret: 'c' as SecretName, path: '/run/secrets/c' };
-  const origin = { scheme: 'http' as const, host: 'app.local' as Hostname, port: undefined };
-  const rewritten = APP.hosts[0]?.routes.map((route) => ({ ...route, rewrite: true })) ?? [];
-
-  it.each([
-    ['TLS (terminate)', withHost({ tls: { kind: 'terminate', certificate: cert, key: undefined, only: false } })],
-    ['TLS (passthrough)', withHost({ tls: { kind: 'passthrough', pool: 'app.local/' } })],
-    ['a redirect', withHost({ redirects: [{ source: origin, target: origin }] })],
-    ['rewritten', withHost({ routes: rewritten })],
-    ['sticky sessions (cookie)', withPool({ balance: { kind: 'cookie', cookie: 'sid' as CookieName } })],
-    ['sticky sessions (client-address)', withPool({ balance: { kind: 'client-address' } })],
-    ['TLS to the service', withPool({ upstreamTls: { kind: 'on', verify: { kind: 'none' } } })],
-  ])('is refused loudly, never ignored: %s', (feature, cluster) => {
-    expect(() => render(cluster)).toThrow(feature);
-  });
-});
-
 it('refuses a route to a pool that the model lacks', () => {
   expect(() => render({ ...APP, pools: [] })).toThrow('the model has no pool app.local/');
 });
