@@ -216,7 +216,7 @@ const attack = fc.oneof(
 function valueOf(name: LabelName): fc.Arbitrary<string> {
   const good = fc.constantFrom(...GOOD[name]);
   return fc.oneof(
-    { weight: 5, arbitrary: good },
+    { weight: 30, arbitrary: good },
     { weight: 2, arbitrary: fc.tuple(good, attack).map((parts) => parts.join('')) },
     { weight: 1, arbitrary: fc.tuple(good, attack).map((parts) => parts.join(',')) },
     { weight: 1, arbitrary: fc.tuple(attack, good).map((parts) => parts.join('')) },
@@ -235,7 +235,7 @@ const hostile: fc.Arbitrary<Service> = fc
   )
   .map(([lb, strange, name]) => {
     const given = labelled(`hostile${name.slice(0, 40)}`, 'z', lb, '2026-06-01T00:00:00Z');
-    const more = Object.entries(strange).map(([key, value]) => [LABEL_PREFIX + key, value]);
+    const more = Object.entries(strange).map(([key, value]) => [LABEL_PREFIX + key, value] as const);
     return { ...given, labels: { ...Object.fromEntries(more), ...given.labels } };
   });
 
@@ -324,7 +324,7 @@ describe('hostile labels', () => {
   it('are routed often enough for these tests to mean something', () => {
     const seen = fc.sample(hostile, 300).map((each) => render([...VICTIMS, each]));
     const share = (test: (text: string) => boolean) => seen.filter(({ text }) => test(text)).length / seen.length;
-    expect(share((text) => text.includes('evil.test'))).toBeGreaterThan(0.1);
+    expect(share((text) => text.includes('evil.test'))).toBeGreaterThan(0.25);
     expect(share((text) => text.includes('/run/secrets/mine'))).toBeGreaterThan(0.01);
     expect(share((text) => text.includes('stream {'))).toBeGreaterThan(0.01);
   });
