@@ -64,6 +64,7 @@ export const FINDINGS = {
   'SECRET.NOT_PEM': { severity: 'error', harm: 'the hosts that use it lose TLS' },
   'SECRET.KEY_MISMATCH': { severity: 'error', harm: 'the hosts that use it lose TLS' },
   'SECRET.KEY_ENCRYPTED': { severity: 'error', harm: 'the hosts that use it lose TLS' },
+  'SECRET.KEY_TOO_SMALL': { severity: 'error', harm: 'the hosts that use it lose TLS' },
   'SECRET.EXPIRED': { severity: 'warn', harm: 'clients warn or refuse; it still serves' },
   'SECRET.EXPIRES_SOON': { severity: 'info', harm: 'none yet' },
   'SECRET.HOST_NOT_COVERED': { severity: 'warn', harm: 'clients of that host warn or refuse' },

@@ -6,24 +6,36 @@ export interface SnapshotIndex {
   readonly servicesByName: ReadonlyMap<string, Service>;
   readonly networks: ReadonlyMap<string, Network>;
   readonly nodes: ReadonlyMap<string, Node>;
-  readonly tasks: ReadonlyMap<string, readonly Task[]>;
+  /** By service. */
+  readonly tasks: { get(serviceId: string): readonly Task[] | undefined };
   /** By name. */
   readonly secrets: ReadonlyMap<string, Secret>;
 }
 
-export function indexSnapshot(snapshot: Snapshot): SnapshotIndex {
-  const tasks = new Map<string, Task[]>();
-  for (const task of snapshot.tasks) {
-    addTo(tasks, task.serviceId, task);
-  }
+/** `last`: of another Snapshot; what was made of the very same list is taken from it. */
+export function indexSnapshot(
+  snapshot: Snapshot,
+  last?: { readonly snapshot: Snapshot; readonly index: SnapshotIndex },
+): SnapshotIndex {
+  const same = (part: 'services' | 'networks' | 'nodes' | 'secrets') =>
+    last !== undefined && last.snapshot[part] === snapshot[part] ? last.index : undefined;
+  const { services, networks, nodes, secrets } = snapshot;
   return {
-    services: new Map(snapshot.services.map((service) => [service.id, service])),
-    servicesByName: new Map(snapshot.services.map((service) => [service.name, service])),
-    networks: new Map(snapshot.networks.map((network) => [network.id, network])),
-    nodes: new Map(snapshot.nodes.map((node) => [node.id, node])),
-    tasks,
-    secrets: new Map(snapshot.secrets.map((secret) => [secret.name, secret])),
+    services: same('services')?.services ?? new Map(services.map((service) => [service.id, service])),
+    servicesByName: same('services')?.servicesByName ?? new Map(services.map((service) => [service.name, service])),
+    networks: same('networks')?.networks ?? new Map(networks.map((network) => [network.id, network])),
+    nodes: same('nodes')?.nodes ?? new Map(nodes.map((node) => [node.id, node])),
+    tasks: snapshot.tasksByService ?? groupTasks(snapshot.tasks),
+    secrets: same('secrets')?.secrets ?? new Map(secrets.map((secret) => [secret.name, secret])),
   };
+}
+
+function groupTasks(tasks: readonly Task[]): ReadonlyMap<string, readonly Task[]> {
+  const groups = new Map<string, Task[]>();
+  for (const task of tasks) {
+    addTo(groups, task.serviceId, task);
+  }
+  return groups;
 }
 
 /** Adds to the list under a key, which is made when it is missing. */

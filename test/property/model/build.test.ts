@@ -1,7 +1,7 @@
 /** Random Swarms and intents that share hosts, paths and networks on purpose. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BuiltModels, buildModels } from '../../../src/model/build.ts';
+import { type BuiltModels, buildModels, createModelBuilder } from '../../../src/model/build.ts';
 import { type ClusterModel, compareText, type HostEntry, type Pool } from '../../../src/model/cluster.ts';
 import type { RoutingIntent, UpstreamTls } from '../../../src/model/intent.ts';
 import type { Service, Snapshot, Task } from '../../../src/model/snapshot.ts';
@@ -141,6 +141,97 @@ function shuffled({ parts, intents: wanted }: World): fc.Arbitrary<World> {
       })),
   });
 }
+
+/** Which parts of the next world are the last one's very objects. */
+const kept = fc.record({
+  apps: fc.array(fc.constantFrom('all', 'service', 'none'), { minLength: 6, maxLength: 6 }),
+  nodes: fc.boolean(),
+  networks: fc.boolean(),
+  secrets: fc.boolean(),
+});
+
+function follow(last: World, next: World, keep: typeof kept extends fc.Arbitrary<infer Kept> ? Kept : never): World {
+  const keeps = (id: string, what: readonly string[]) =>
+    what.includes(keep.apps[Number(id.slice(1))] ?? 'none') && last.parts.services.some((one) => one.id === id);
+  const pick = <Item>(
+    items: (world: World) => readonly Item[],
+    idOf: (item: Item) => string,
+    what: readonly string[],
+  ) => [
+    ...items(last).filter((item) => keeps(idOf(item), what)),
+    ...items(next).filter((item) => !keeps(idOf(item), what)),
+  ];
+  const either = ['all', 'service'];
+  return {
+    intents: pick(
+      (world) => world.intents,
+      (one) => one.service.id,
+      either,
+    ),
+    parts: {
+      ...next.parts,
+      services: pick(
+        (world) => world.parts.services,
+        (one) => one.id,
+        either,
+      ),
+      tasks: pick(
+        (world) => world.parts.tasks,
+        (one) => one.serviceId,
+        ['all'],
+      ),
+      nodes: keep.nodes ? last.parts.nodes : next.parts.nodes.slice(1),
+      networks: keep.networks ? last.parts.networks : next.parts.networks.slice(1),
+      secrets: keep.secrets ? last.parts.secrets : next.parts.secrets.slice(1),
+    },
+  };
+}
+
+describe('a builder with memory', () => {
+  it('builds what a builder without memory builds, over any sequence of changes', () => {
+    fc.assert(
+      fc.property(worlds, fc.array(fc.tuple(worlds, kept), { maxLength: 5 }), (first, steps) => {
+        const builder = createModelBuilder(DEFINITIONS);
+        let world = first;
+        expect(builder.update(world.parts, world.intents)).toEqual(build(world));
+        for (const [next, keep] of steps) {
+          world = follow(world, next, keep);
+          expect(builder.update(world.parts, world.intents)).toEqual(build(world));
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('hands out the same model when nothing is different, and the same entries of whom nothing was said', () => {
+    fc.assert(
+      fc.property(worlds, fc.nat(), ({ parts, intents: wanted }, at) => {
+        const builder = createModelBuilder(DEFINITIONS);
+        const before = builder.update(parts, wanted).models;
+        const copy = {
+          ...parts,
+          services: parts.services.map((one) => ({ ...one })),
+          tasks: parts.tasks.map((one) => ({ ...one })),
+        };
+        builder.update(copy, [...wanted]).models.forEach((model, cluster) => {
+          expect(model).toBe(before[cluster]);
+        });
+        const gone = parts.services[at % Math.max(1, parts.services.length)]?.id;
+        const after = builder.update(
+          { ...parts, tasks: parts.tasks.filter((one) => one.serviceId !== gone) },
+          wanted,
+        ).models;
+        const name = parts.services.find(({ id }) => id === gone)?.name ?? '';
+        after.forEach((model, cluster) => {
+          expect(model.hosts).toBe(before[cluster]?.hosts);
+          for (const pool of model.pools.filter((one) => !one.services.includes(name))) {
+            expect(before[cluster]?.pools).toContain(pool);
+          }
+        });
+      }),
+    );
+  });
+});
 
 describe('buildModels', () => {
   it('does not care for the order of anything', () => {

@@ -1,0 +1,313 @@
+/**
+ * One cluster's model from Snapshot to Snapshot. What nothing was said about stays the same object: the entries, whose digests are known
+ * by object, and in the end the model itself. The price of a change of tasks is the hosts of its service, and a walk over lists.
+ *
+ *   intents, networks  -> members (a service's port and network)
+ *   members            -> groups by host
+ *   a group, its services' tasks, nodes, secrets -> a built host, built anew only when one of these is another
+ */
+import {
+  type ClusterHeader,
+  type ClusterModel,
+  compareText,
+  type HostEntry,
+  type HostTls,
+  type Pool,
+  type PoolId,
+} from './cluster.ts';
+import { createFinding, type Finding } from './finding.ts';
+import { type BuiltHost, buildHost, terminateTls } from './host.ts';
+import type { RoutingIntent } from './intent.ts';
+import { about, type Member, type ProxyNetworks, resolveMember } from './member.ts';
+import type { Hostname } from './names.ts';
+import { buildPool } from './pool.ts';
+import { findLoops, loopFinding } from './redirects.ts';
+import { canonicalJson, entryDigest } from './revision.ts';
+import { type Service, STACK_LABEL } from './snapshot.ts';
+import { addTo, type SnapshotIndex } from './snapshot-index.ts';
+
+/** One `[Extensions.<name>]` table, as far as routing is concerned. */
+export interface ClusterDefinition {
+  readonly header: Omit<ClusterHeader, 'defaultPool' | 'defaultTls' | 'tlsHop'>;
+  readonly proxyServiceName: string;
+  /** Names of the only networks that the proxies join, the control network aside; `undefined`: those of the routed services. */
+  readonly networks: readonly string[] | undefined;
+}
+
+/** What is another than at the last update. */
+export interface Changes {
+  readonly networks: boolean;
+  /** Nodes or secrets, as far as a model shows them. */
+  readonly surroundings: boolean;
+  /** Whether a service has other tasks. */
+  readonly tasksOf: (serviceId: string) => boolean;
+}
+
+export interface BuiltCluster {
+  readonly model: ClusterModel;
+  readonly findings: readonly Finding[];
+}
+
+export interface ClusterBuilder {
+  /** `intents` are the cluster's own, oldest first. */
+  update(index: SnapshotIndex, intents: readonly RoutingIntent[], changes: Changes): BuiltCluster;
+}
+
+/** Everything of the last update; empty before the first. */
+interface State {
+  readonly proxyKey: string;
+  readonly resolved: ReadonlyMap<RoutingIntent, Resolved>;
+  readonly groups: readonly HostGroup[];
+  readonly built: ReadonlyMap<Hostname, BuiltGroup>;
+  readonly model: ClusterModel | undefined;
+}
+
+interface Resolved {
+  readonly service: Service | undefined;
+  readonly members: readonly Member[];
+  readonly findings: readonly Finding[];
+}
+
+interface HostGroup {
+  readonly host: Hostname;
+  /** Oldest first. */
+  readonly members: readonly Member[];
+}
+
+interface BuiltGroup {
+  readonly members: readonly Member[];
+  readonly host: BuiltHost;
+}
+
+export function createClusterBuilder(definition: ClusterDefinition): ClusterBuilder {
+  let state: State = { proxyKey: '', resolved: new Map(), groups: [], built: new Map(), model: undefined };
+  return {
+    update(index, intents, changes) {
+      const proxy = proxyNetworks(index, definition);
+      const proxyKey = canonicalJson([[...proxy.attached], [...(proxy.offered ?? ['*'])]]);
+      const known = changes.networks || proxyKey !== state.proxyKey ? new Map() : state.resolved;
+      const resolved = resolveAll(index, intents, proxy, known);
+      const members = [...resolved.values()].flatMap((one) => one.members);
+      const groups = sameItems(
+        members,
+        [...state.resolved.values()].flatMap((one) => one.members),
+      )
+        ? state.groups
+        : groupByHost(members);
+      const built = buildGroups(index, groups, state.built, changes);
+      const findings: Finding[] = [...resolved.values()].flatMap((one) => one.findings);
+      const model = assemble(index, definition, { members, built, last: state.model }, findings);
+      state = { proxyKey, resolved, groups, built, model };
+      return { model, findings };
+    },
+  };
+}
+
+function resolveAll(
+  index: SnapshotIndex,
+  intents: readonly RoutingIntent[],
+  proxy: ProxyNetworks,
+  known: ReadonlyMap<RoutingIntent, Resolved>,
+): ReadonlyMap<RoutingIntent, Resolved> {
+  return new Map(
+    intents.map((intent) => {
+      const service = index.services.get(intent.service.id);
+      const before = known.get(intent);
+      return [
+        intent,
+        before?.service === service && before !== undefined ? before : resolve(index, intent, service, proxy),
+      ];
+    }),
+  );
+}
+
+function resolve(
+  index: SnapshotIndex,
+  intent: RoutingIntent,
+  service: Service | undefined,
+  proxy: ProxyNetworks,
+): Resolved {
+  const findings: Finding[] = [];
+  return { service, members: resolveMember(index, intent, proxy, findings), findings };
+}
+
+/** In the order of the groups. */
+function buildGroups(
+  index: SnapshotIndex,
+  groups: readonly HostGroup[],
+  known: ReadonlyMap<Hostname, BuiltGroup>,
+  changes: Changes,
+): ReadonlyMap<Hostname, BuiltGroup> {
+  return new Map(
+    groups.map(({ host, members }) => {
+      const before = known.get(host);
+      return [
+        host,
+        before !== undefined && isFresh(before, members, changes)
+          ? before
+          : { members, host: keepHost(before?.host, buildHost(index, host, members)) },
+      ];
+    }),
+  );
+}
+
+function isFresh(before: BuiltGroup, members: readonly Member[], changes: Changes): boolean {
+  return (
+    !changes.surroundings &&
+    sameItems(before.members, members) &&
+    !members.some(({ service }) => changes.tasksOf(service.id))
+  );
+}
+
+function keepHost(before: BuiltHost | undefined, next: BuiltHost): BuiltHost {
+  if (before === undefined) {
+    return next;
+  }
+  const pools = new Map(before.pools.map((pool) => [pool.id, pool]));
+  return {
+    ...next,
+    entry: keep(before.entry, next.entry),
+    pools: next.pools.map((pool) => keep(pools.get(pool.id), pool)),
+  };
+}
+
+/** The old object where the new one says the same. */
+function keep<Entry extends HostEntry | Pool>(before: Entry | undefined, next: Entry): Entry {
+  return before !== undefined && entryDigest(before) === entryDigest(next) ? before : next;
+}
+
+function keepList<Item>(before: readonly Item[] | undefined, next: readonly Item[]): readonly Item[] {
+  return before !== undefined && sameItems(before, next) ? before : next;
+}
+
+export function sameItems<Item>(a: readonly Item[], b: readonly Item[]): boolean {
+  return a === b || (a.length === b.length && a.every((item, at) => item === b[at]));
+}
+
+interface Parts {
+  readonly members: readonly Member[];
+  readonly built: ReadonlyMap<Hostname, BuiltGroup>;
+  readonly last: ClusterModel | undefined;
+}
+
+function assemble(
+  index: SnapshotIndex,
+  definition: ClusterDefinition,
+  { members, built, last }: Parts,
+  findings: Finding[],
+): ClusterModel {
+  const all = [...built.values()].map(({ host }) => host);
+  findings.push(...all.flatMap((one) => one.findings));
+  const fallback = buildDefault(
+    index,
+    members.filter(({ intent }) => intent.defaultBackend),
+    findings,
+  );
+  const header: ClusterHeader = {
+    ...definition.header,
+    defaultPool: fallback.pool,
+    defaultTls: fallback.tls,
+    tlsHop: [fallback.tls, ...all.map(({ entry }) => entry.tls)].some(({ kind }) => kind === 'passthrough'),
+  };
+  const hosts = keepList(last?.hosts, withoutLoops(all, definition.header.published, last, findings));
+  const pools = keepList(last?.pools, sortPools([...all.flatMap((one) => one.pools), ...fallback.pools], last));
+  const sameHeader = last !== undefined && canonicalJson(last.header) === canonicalJson(header);
+  return sameHeader && last.hosts === hosts && last.pools === pools
+    ? last
+    : { header: sameHeader ? last.header : header, hosts, pools };
+}
+
+/** Where the ids are those of the last model its order is taken, because sorting thousands of names costs more than all the rest. */
+function sortPools(pools: readonly Pool[], last: ClusterModel | undefined): readonly Pool[] {
+  const byId = new Map(pools.map((pool) => [pool.id, pool]));
+  const inPlace = (last?.pools ?? []).flatMap(({ id }) => byId.get(id) ?? []);
+  const sorted =
+    inPlace.length === pools.length && last?.pools.length === pools.length
+      ? inPlace
+      : [...pools].sort((a, b) => compareText(a.id, b.id));
+  const before = new Map((last?.pools ?? []).filter(({ id }) => id === DEFAULT_POOL).map((pool) => [pool.id, pool]));
+  return sorted.map((pool) => (pool.id === DEFAULT_POOL ? keep(before.get(pool.id), pool) : pool));
+}
+
+function proxyNetworks(index: SnapshotIndex, { proxyServiceName, networks }: ClusterDefinition): ProxyNetworks {
+  const proxy = index.servicesByName.get(proxyServiceName);
+  return {
+    attached: new Set(proxy?.networkIds ?? []),
+    offered: networks === undefined ? undefined : offeredNames(index, networks, proxy?.labels[STACK_LABEL]),
+  };
+}
+
+/** By full name, or by the short name in core's own stack, which the proxy service belongs to. Publishing reads them the same way. */
+function offeredNames(
+  index: SnapshotIndex,
+  networks: readonly string[],
+  stack: string | undefined,
+): ReadonlySet<string> {
+  const known = new Set([...index.networks.values()].map(({ name }) => name));
+  return new Set(networks.map((name) => (known.has(name) || stack === undefined ? name : `${stack}_${name}`)));
+}
+
+/** Sorted by host; members keep their order. */
+function groupByHost(members: readonly Member[]): readonly HostGroup[] {
+  const groups = new Map<Hostname, Member[]>();
+  for (const member of members) {
+    for (const host of member.intent.hosts) {
+      addTo(groups, host, member);
+    }
+  }
+  return [...groups].sort(([a], [b]) => compareText(a, b)).map(([host, ofHost]) => ({ host, members: ofHost }));
+}
+
+function withoutLoops(
+  built: readonly BuiltHost[],
+  published: ClusterHeader['published'],
+  last: ClusterModel | undefined,
+  findings: Finding[],
+): readonly HostEntry[] {
+  const claims = built.flatMap((one) => one.claims);
+  const loops =
+    claims.length === 0
+      ? new Set()
+      : findLoops(claims, new Map(built.map(({ entry }) => [entry.host, entry])), published);
+  findings.push(...claims.filter((claim) => loops.has(claim)).map(loopFinding));
+  return built.map(({ entry, claims: own }) =>
+    own.some((claim) => loops.has(claim))
+      ? keep(
+          last?.hosts.find(({ host }) => host === entry.host),
+          { ...entry, redirects: own.filter((claim) => !loops.has(claim)).map(({ redirect }) => redirect) },
+        )
+      : entry,
+  );
+}
+
+/** A host name can never begin with a parenthesis, so this id is never a host's. */
+const DEFAULT_POOL: PoolId = '(default)';
+
+interface BuiltDefault {
+  readonly pool: PoolId | undefined;
+  readonly tls: HostTls;
+  readonly pools: readonly Pool[];
+}
+
+/** Hosts that nobody claimed. A default backend that wants its connections unopened answers on the TLS port alone. */
+function buildDefault(index: SnapshotIndex, members: readonly Member[], findings: Finding[]): BuiltDefault {
+  const [oldest, ...others] = members;
+  if (oldest === undefined) {
+    return { pool: undefined, tls: { kind: 'none' }, pools: [] };
+  }
+  findings.push(...others.map(({ intent }) => secondDefault(oldest, intent)));
+  const pool = buildPool(index, { id: DEFAULT_POOL, shared: 'unclaimed hosts' }, oldest, [oldest], findings);
+  const tls: HostTls =
+    oldest.intent.tls.kind === 'passthrough'
+      ? { kind: 'passthrough', pool: DEFAULT_POOL }
+      : terminateTls(index, oldest, findings);
+  return { pool: DEFAULT_POOL, tls, pools: [pool] };
+}
+
+function secondDefault(oldest: Member, intent: RoutingIntent): Finding {
+  return createFinding(
+    'ROUTE.OPTIONS_DIFFER',
+    `${oldest.service.name} is older and already the default backend of this service cluster.`,
+    about(intent, 'com.docker.lb.default_backend'),
+  );
+}
