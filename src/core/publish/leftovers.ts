@@ -11,7 +11,7 @@ import type { ExtensionSettings } from '../../settings/core-settings.ts';
 import type { ConfigObject } from '../engine/engine-api.ts';
 import type { Home } from './desired.ts';
 import { LABELS, TYPES } from './names.ts';
-import type { PublisherTools } from './publisher.ts';
+import type { PublisherTools } from './publishing.ts';
 
 export function createLeftoverRemoval(
   tools: PublisherTools,

@@ -13,24 +13,16 @@ import { createBackoff } from '../../runtime/backoff.ts';
 import { createTrigger, type ReadableCell, type Trigger } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { isOperational, toError } from '../../runtime/errors.ts';
-import type { Logger } from '../../runtime/logging.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import type { AgentsState, Board, ExtensionBoard, Rendered } from '../board.ts';
-import type { EngineApi } from '../engine/engine-api.ts';
 import { waitAtMost } from '../wait-at-most.ts';
 import { earliest, noteArtifact, runningTasks } from './circumstances.ts';
 import type { Home } from './desired.ts';
 import { createLeftoverRemoval } from './leftovers.ts';
 import { createMemory } from './memory.ts';
-import { createWatches, type Patience, type Publishing } from './publishing.ts';
+import { createWatches, type Patience, type PublisherTools, type Publishing } from './publishing.ts';
 import { reconcile, storeNewest } from './reconcile.ts';
 import { isSettled } from './roll-watch.ts';
-
-export interface PublisherTools {
-  readonly engine: EngineApi;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
 
 /** Also with nothing to react to: what an operator removed or changed is put right at least this often. */
 const RECHECK_MS = 60_000;

@@ -12,10 +12,13 @@ import { createRollWatch, type RollWatch } from './roll-watch.ts';
 import { createSettling, GATHER_PACE, type Settling, STORE_PACE } from './settling.ts';
 import { createUnusedWatch, type UnusedWatch } from './unused-watch.ts';
 
-export interface Publishing {
+export interface PublisherTools {
   readonly engine: EngineApi;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+export interface Publishing extends PublisherTools {
   readonly home: Home;
   readonly board: Board;
   readonly extension: ExtensionBoard;

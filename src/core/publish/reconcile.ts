@@ -62,7 +62,7 @@ export async function storeNewest(publishing: Publishing, signal: AbortSignal): 
   }
   const view = createOwnView(publishing.engine, namesOf(publishing.extension));
   // Twice, because it may have to be packed to fit.
-  for (const _ of [1, 2]) {
+  for (let pass = 0; pass < 2; pass += 1) {
     const observed = await view.observe(signal);
     const { desired } = lookAround(publishing, snapshot, observed);
     const steps = planExtension(desired, observed).filter((step) => step.kind === 'create-config');
