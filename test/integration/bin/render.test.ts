@@ -13,6 +13,8 @@ import { eventually } from '../../support/eventually.ts';
 const SCRIPT = fileURLToPath(new URL('../../../src/bin/interlock.ts', import.meta.url));
 const EXTENSIONS = `
 [Extensions.default]
+ServiceName = "interlock-extension"
+ProxyServiceName = "interlock-proxy"
 ProxyConfigPath = "/etc/nginx/nginx.conf"
 [Extensions.default.Config]
 Version = "test"
@@ -87,6 +89,7 @@ describe('a saved Swarm', { timeout: 60_000 }, () => {
     try {
       daemons.startCore();
       daemons.startExtension();
+      daemons.startExtension('other');
       const served = await eventually(
         () => {
           const file = daemons.served() ?? '';
