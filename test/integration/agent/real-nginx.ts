@@ -33,11 +33,11 @@ export function startAgent(http: string): Promise<RunningAgent> {
   return startAgentOn((home, text) => mainFile(home, text), http);
 }
 
-/** A file as the extension renders it, moved to a free port and to paths of its own; `listen 80` becomes the port. */
+/** A file as the extension renders it, moved to a free port and to paths of its own; `listen 80` becomes the port, the TLS port a socket. */
 export function startAgentOnRendered(file: string): Promise<RunningAgent> {
   return startAgentOn(
     (home, text) => text.replaceAll('/run/', `${home}/`).replaceAll('/var/cache/nginx', home),
-    file.replace(/(listen (?:\[::\]:)?)80\b/g, '$1PORT').replace(/(listen (?:\[::\]:)?)443\b/g, '$1PORT'),
+    file.replace(/(listen (?:\[::\]:)?)80\b/g, '$1PORT').replace(/listen 443\b/g, 'listen unix:/run/tls-port.sock'),
   );
 }
 
