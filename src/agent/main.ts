@@ -87,7 +87,11 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
     reportVersion(version, logger);
     await makeMissingDirectories(context.directories ?? WRITABLE_DIRECTORIES, logger);
     delivery = agent.leaving.aborted ? undefined : followIfThereIsCore(options, context, version);
-    const prepared = await prepareUnlessStopped({ ...options, version }, { ...context, delivery }, agent);
+    const prepared = await prepareUnlessStopped(
+      { ...options, version, inSwarm: options.taskId !== undefined },
+      { ...context, delivery },
+      agent,
+    );
     if (prepared === undefined) {
       logger.info('stopped before NGINX was started');
       return 0;

@@ -7,7 +7,8 @@ import { type Delivery, mountedDigest } from './delivery/delivery.ts';
 import { askCoreFirst } from './delivery/first-file.ts';
 import { openStage, type Stage } from './delivery/stage.ts';
 import type { RefusedArtifact, Standing } from './delivery/standing.ts';
-import { type Fitted, fitFile } from './localise/fit.ts';
+import { attachedSubnets } from './localise/attached.ts';
+import { createFitter, type Fitted } from './localise/fit.ts';
 import { type Complaints, openComplaints } from './nginx/complaints.ts';
 import { findDaemonDirective, type MountedFile, readMountedFile } from './nginx/mounted-file.ts';
 import { preflight } from './nginx/preflight.ts';
@@ -33,6 +34,8 @@ export interface PrepareOptions {
   readonly nginxBinary: string;
   readonly nginxArgs: readonly string[];
   readonly version: NginxVersion | undefined;
+  /** This is a task of a Swarm service. */
+  readonly inSwarm: boolean;
 }
 
 export interface PrepareTools {
@@ -51,13 +54,20 @@ interface Candidate {
   readonly bytes: Uint8Array;
 }
 
+const SECRETS = '/run/secrets';
 const OWN_DIRECTORY = '/run/interlock';
 
 /** Throws AGENT.CONFIG_MISSING, AGENT.CONFIG_DAEMON, or the reason of `leaving`. */
 export async function prepare(options: PrepareOptions, tools: PrepareTools): Promise<Prepared> {
   const { delivery, logger } = tools;
   const mounted = await readMounted(options.configPath, delivery !== undefined);
-  const localise = fitFile;
+  const localise = createFitter({
+    secretsDirectory: SECRETS,
+    ownDirectory: tools.ownDirectory ?? OWN_DIRECTORY,
+    // Only a task of a Swarm is attached to networks one by one; elsewhere addresses may lie behind a router.
+    attached: options.inSwarm ? attachedSubnets : () => undefined,
+    clock: tools.clock,
+  });
   if (delivery === undefined) {
     // Without a core there is a mounted file, or we would not be here.
     return prepareMounted(mounted as Mounted, localise, options, tools);

@@ -1,5 +1,12 @@
 /** Fits a file to this proxy task: what the task lacks harms only what needs it. Comes in: core's bytes. Goes out: NGINX's. */
-import type { Finding } from '../../model/finding.ts';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createFinding, type Finding } from '../../model/finding.ts';
+import { sha256Hex } from '../../model/revision.ts';
+import type { Subnet } from './attached.ts';
+import { examineAuthority, examinePair, type PairVerdict, type SecretText } from './examine.ts';
+import { localise } from './localise.ts';
+import { findReferences, type PairReference, pairId, type References } from './references.ts';
 
 export interface Fitted {
   /** The very same object when nothing had to be changed. */
@@ -9,10 +16,139 @@ export interface Fitted {
   readonly findings: readonly Finding[];
 }
 
-/** Enough for every directive of the main context that stands before `http`. */
-const HEAD_BYTES = 64 * 1024;
+export interface FitterOptions {
+  /** Where Swarm mounts secrets; `/run/secrets`. */
+  readonly secretsDirectory: string;
+  /** For the stand-in certificate. */
+  readonly ownDirectory: string;
+  /** This task's networks; `undefined`: not known, and every address counts as within reach. Asked at each file. */
+  readonly attached: () => readonly Subnet[] | undefined;
+  readonly clock: { now(): number };
+}
 
-export function fitFile(bytes: Uint8Array): Fitted {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return { bytes, head: buffer.toString('utf8', 0, HEAD_BYTES), findings: [] };
+/** Enough for every directive of the main context that stands before `http`. */
+const HEAD_CHARACTERS = 64 * 1024;
+const DAY_MS = 24 * 60 * 60 * 1_000;
+
+/** Looks at the secrets anew with each file; what has the same content is not judged again. */
+export function createFitter(options: FitterOptions): (bytes: Uint8Array) => Fitted {
+  let judged: ReadonlyMap<string, PairVerdict> = new Map();
+  return (bytes) => {
+    // Latin-1 is one character per byte: whatever stands in the file comes out as it went in.
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+    const references = findReferences(text);
+    const secrets = createReader(options.secretsDirectory);
+    const verdicts = judgePairs(references, secrets, options.clock.now(), judged);
+    judged = verdicts.judged;
+    const authorities = judgeAuthorities(references, secrets);
+    const fitted = localise(text, {
+      attached: options.attached(),
+      badPairs: verdicts.bad,
+      badAuthorities: new Set(authorities.keys()),
+      standInAuthority: authorities.size === 0 ? '' : standIn(options.ownDirectory),
+    });
+    return {
+      bytes: fitted.text === text ? bytes : Buffer.from(fitted.text, 'latin1'),
+      head: text.slice(0, HEAD_CHARACTERS),
+      findings: [...verdicts.findings, ...authorities.values(), ...outOfReach(fitted.outOfReach)],
+    };
+  };
+}
+
+type Reader = (name: string) => SecretText;
+
+interface Judged {
+  readonly judged: ReadonlyMap<string, PairVerdict>;
+  readonly bad: ReadonlySet<string>;
+  readonly findings: readonly Finding[];
+}
+
+function judgePairs(
+  { pairs }: References,
+  read: Reader,
+  nowMs: number,
+  known: ReadonlyMap<string, PairVerdict>,
+): Judged {
+  const judged = new Map<string, PairVerdict>();
+  const bad = new Set<string>();
+  const findings: Finding[] = [];
+  for (const pair of pairs.values()) {
+    const content = contentKey(pair, read, nowMs);
+    const verdict = known.get(content) ?? examinePair(pair, read, nowMs);
+    judged.set(content, verdict);
+    findings.push(...verdict.findings);
+    if (!verdict.usable) {
+      bad.add(pairId(pair));
+    }
+  }
+  return { judged, bad, findings };
+}
+
+/** All that a verdict depends on; expiry is looked at once a day. */
+function contentKey(pair: PairReference & { readonly hosts: readonly string[] }, read: Reader, nowMs: number): string {
+  const contents = [read(pair.certificate), read(pair.key)];
+  return sha256Hex(Buffer.from(JSON.stringify([pair, contents, Math.floor(nowMs / DAY_MS)])));
+}
+
+function judgeAuthorities({ authorities }: References, read: Reader): ReadonlyMap<string, Finding> {
+  return new Map(
+    [...authorities].flatMap((name) => {
+      const finding = examineAuthority(name, read);
+      return finding === undefined ? [] : [[name, finding] as const];
+    }),
+  );
+}
+
+/** Each file once. The names come from the file that core sent, so they are no paths: `references.ts` lets no slash in. */
+function createReader(directory: string): Reader {
+  const texts = new Map<string, SecretText>();
+  return (name) => {
+    const text = texts.get(name) ?? readSecret(join(directory, name));
+    texts.set(name, text);
+    return text;
+  };
+}
+
+function readSecret(path: string): SecretText {
+  try {
+    return { kind: 'text', text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    return code === 'ENOENT' ? { kind: 'missing' } : { kind: 'unreadable', why: code };
+  }
+}
+
+const SHOWN_POOLS = 5;
+
+function outOfReach(pools: readonly string[]): readonly Finding[] {
+  if (pools.length === 0) {
+    return [];
+  }
+  const shown = pools.slice(0, SHOWN_POOLS).join(', ');
+  return [
+    createFinding(
+      'DELIVERY.NETWORK_NOT_ATTACHED',
+      'The routes of these upstreams answer 503 here until the proxy is on their network; core rolls the proxy service for that.',
+      { value: pools.length > SHOWN_POOLS ? `${shown} and ${pools.length - SHOWN_POOLS} more` : shown },
+    ),
+  ];
+}
+
+/** A certificate that has signed nothing, its key thrown away. Verification by it fails, as it does without any. */
+const NO_AUTHORITY = `-----BEGIN CERTIFICATE-----
+MIIBQjCB6aADAgECAhABzRqSeZT6CD7KuxelipYmMAoGCCqGSM49BAMCMBcxFTAT
+BgNVBAMMDG5vIGF1dGhvcml0eTAiGA8yMDIwMDEwMTAwMDAwMFoYDzk5OTkxMjMx
+MjM1OTU5WjAXMRUwEwYDVQQDDAxubyBhdXRob3JpdHkwWTATBgcqhkjOPQIBBggq
+hkjOPQMBBwNCAAQRUxnjHwABhvNRwEIQfQasR0vk7j1Hqu7jVkG+JHX2Brts2kRW
+1SDCSlCDYGbYXXLTdqlXam/XnZ6ZYetax/jnoxMwETAPBgNVHRMBAf8EBTADAQH/
+MAoGCCqGSM49BAMCA0gAMEUCIFd4KsEdencUdz13y0GT/YyWVD543Z5YcJAaj0T7
+O0+HAiEAzONGZuBwmZOuctB/2PuY+BzZaJFqFmHjqHZYUF4ygO8=
+-----END CERTIFICATE-----
+`;
+
+function standIn(ownDirectory: string): string {
+  const path = join(ownDirectory, 'no-authority.pem');
+  mkdirSync(ownDirectory, { recursive: true });
+  writeFileSync(path, NO_AUTHORITY);
+  return path;
 }

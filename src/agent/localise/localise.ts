@@ -1,0 +1,87 @@
+/**
+ * Fits a rendered file to one proxy task: a pure step on the renderer's own form (references.ts). What this task lacks harms only what
+ * needs it. Lines keep their numbers, so that NGINX's complaints name the lines of core's file.
+ *
+ *   a pair that cannot be used   -> `ssl_reject_handshake on`: its hosts lose TLS
+ *   a CA that cannot be used     -> a stand-in: verification fails, 502
+ *   a pool on another network    -> the internal server that answers 503; no SYN leaves through another interface
+ */
+import type { Subnet } from './attached.ts';
+import { isAttached } from './attached.ts';
+import { AUTHORITY_LINE, NODE_ADDRESSES, PAIR_LINES, pairId, SERVER_LINE, UPSTREAM_BLOCK } from './references.ts';
+
+export interface Facts {
+  /** Of this task's overlay networks; `undefined`: not known, every address counts as within reach. */
+  readonly attached: readonly Subnet[] | undefined;
+  /** Pairs (`pairId`) that NGINX would refuse. */
+  readonly badPairs: ReadonlySet<string>;
+  /** CA secrets that NGINX would refuse. */
+  readonly badAuthorities: ReadonlySet<string>;
+  /** A file with a certificate that has signed nothing. */
+  readonly standInAuthority: string;
+}
+
+export interface Localised {
+  /** The same string when nothing had to be changed. */
+  readonly text: string;
+  /** Names of the pools out of reach. */
+  readonly outOfReach: readonly string[];
+}
+
+const UNAVAILABLE_SERVER = '    server unix:/run/interlock-unavailable.sock;';
+
+export function localise(text: string, facts: Facts): Localised {
+  const { attached } = facts;
+  const fitted = withoutBadAuthorities(withoutBadPairs(text, facts), facts);
+  return attached === undefined ? { text: fitted, outOfReach: [] } : withoutForeignPools(fitted, attached);
+}
+
+function withoutBadPairs(text: string, { badPairs }: Facts): string {
+  return badPairs.size === 0
+    ? text
+    : text.replace(PAIR_LINES, (lines, certificate: string, key: string) =>
+        badPairs.has(pairId({ certificate, key }))
+          ? `    ssl_reject_handshake on;\n    # ${certificate} and ${key} cannot be used here`
+          : lines,
+      );
+}
+
+function withoutBadAuthorities(text: string, { badAuthorities, standInAuthority }: Facts): string {
+  return badAuthorities.size === 0
+    ? text
+    : text.replace(AUTHORITY_LINE, (line, directive: string, name: string) =>
+        badAuthorities.has(name) ? `${directive} ${standInAuthority};` : line,
+      );
+}
+
+function withoutForeignPools(text: string, attached: readonly Subnet[]): Localised {
+  const outOfReach = new Set<string>();
+  const changed = text.replace(UPSTREAM_BLOCK, (block, name: string, body: string) => {
+    const far = body.startsWith(NODE_ADDRESSES) ? 'none' : farServers(body, attached);
+    if (far === 'none') {
+      return block;
+    }
+    if (far === 'all') {
+      outOfReach.add(name);
+    }
+    // Some within reach: only they are used, and the others get no SYN.
+    return block.replace(SERVER_LINE, (line, address: string) =>
+      far === 'all' ? UNAVAILABLE_SERVER : isAttached(address, attached) ? line : `${line.slice(0, -1)} down;`,
+    );
+  });
+  if (outOfReach.size === 0) {
+    return { text: changed, outOfReach: [] };
+  }
+  const plain = changed.replace(/(\bproxy_pass http)s(:\/\/([0-9a-f]{12}_[a-z0-9_]*))/g, (all, start, end, name) =>
+    outOfReach.has(name as string) ? `${start as string}${end as string}` : all,
+  );
+  return { text: plain, outOfReach: [...outOfReach] };
+}
+
+function farServers(body: string, attached: readonly Subnet[]): 'none' | 'some' | 'all' {
+  const near = Array.from(body.matchAll(SERVER_LINE), ([, address = '']) => isAttached(address, attached));
+  if (near.every(Boolean)) {
+    return 'none';
+  }
+  return near.some(Boolean) ? 'some' : 'all';
+}
