@@ -27,16 +27,8 @@ export const WAITING_KEYS: readonly WaitingKey[] = [
   { table: 'core', key: 'TLSKey', advice: LATER },
   { table: 'core', key: 'AllowInsecure', advice: LATER },
   { table: 'core', key: 'TaskFeed', advice: 'This version polls; write "auto" or "poll".', values: ['watch'] },
-  { table: 'core', key: 'NetworkLinger', advice: LATER },
-  { table: 'core', key: 'ProxyConfigRefresh', advice: LATER },
   { table: 'core', key: 'ReloadsPerMinute', advice: LATER },
   { table: 'core', key: 'GRPC', advice: LATER },
-  {
-    table: 'extension',
-    key: 'HitlessServiceUpdate',
-    advice: 'This version delivers by rolling the proxy service (false) only.',
-    values: [true],
-  },
   {
     table: 'extension',
     key: 'Template',

@@ -36,8 +36,10 @@ ProxyImage = "interlock/proxy:dev"
 ProxyServiceName = "interlock-proxy"
 ProxyConfigPath = "/etc/nginx/nginx.conf"
 ProxyReplicas = 2
+HitlessServiceUpdate = false
 `;
 
+/** By default in classic mode: there are no agents here. */
 export async function prepareDaemons(fake: FakeEngine, extensions: string = EXTENSION): Promise<Daemons> {
   const port = await freePort();
   const settings = coreSettings(

@@ -31,6 +31,7 @@ const EXTENSION = `
 ServiceName = "interlock-extension"
 ProxyServiceName = "interlock-proxy"
 ProxyConfigPath = "/etc/nginx/nginx.conf"
+HitlessServiceUpdate = false
 `;
 
 function addApp(name: string): void {

@@ -236,7 +236,7 @@ ServiceCluster = "4"
 
   it.each<[string, readonly string[]]>([
     ['[Extensions.a]\nTemplate = "my-template"', ['Extensions.a.Template']],
-    ['[Extensions.a]\nHitlessServiceUpdate = true', ['Extensions.a.HitlessServiceUpdate']],
+    ['NetworkLinger = "1m"\nProxyConfigRefresh = "0"\n[Extensions.a]\nHitlessServiceUpdate = true', []],
     ['tlscert = "/run/secrets/cert"\n[Extensions.a]', ['tlscert']],
     ['TaskFeed = "watch"\n[Extensions.a]', ['TaskFeed']],
     [
