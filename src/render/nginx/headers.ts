@@ -56,7 +56,7 @@ function requestHeaders(options: NginxOptions): readonly Node[] {
     set('Upgrade', expression('$upgrade_protocol')),
     set('TE', expression('$accepted_trailers')),
     set('X-Request-ID', expression(REQUEST_ID)),
-    set('X-Real-IP', expression('$remote_addr')),
+    set('X-Real-IP', expression(trusting && !options.proxyProtocol ? '$client_address' : '$remote_addr')),
     set('X-Forwarded-For', forwarded('for', '$remote_addr')),
     set('X-Forwarded-Proto', forwarded('proto', '$scheme')),
     set('X-Forwarded-Host', forwarded('host', REQUEST_HOST)),
@@ -148,10 +148,19 @@ function trustMaps(options: NginxOptions): readonly Node[] {
       '$remote_addr',
       `$http_x_forwarded_for, ${peer}`,
     ),
+    ...(options.proxyProtocol ? [] : [clientAddress()]),
     trusted('$http_x_forwarded_proto', '$forwarded_proto', 'https?$', '$scheme'),
     trusted('$http_x_forwarded_host', '$forwarded_host', '[A-Za-z0-9._:\\[\\]-]{1,260}$', REQUEST_HOST),
     trusted('$http_x_forwarded_port', '$forwarded_port', `${PORT}$`, '$requested_port'),
   ];
+}
+
+/** Behind the hop NGINX takes one word for the client, the PROXY header's; what a trusted peer says beyond it is read here, one step far. */
+function clientAddress(): Node {
+  return map('$peer_trusted:$realip_remote_addr:$http_x_forwarded_for', '$client_address', [
+    entry('default', expression('$remote_addr')),
+    entry(expression('~^1:unix::(?:.*[ ,])?(?<last_forwarded>[0-9A-Fa-f.:]{2,45})$'), expression('$last_forwarded')),
+  ]);
 }
 
 function trusted(header: string, target: string, pattern: string, own: string, value: string = header): Node {
