@@ -1,6 +1,6 @@
 /** From each Snapshot to the newest revision of every cluster's model. A cluster whose content did not change keeps its revision. */
 
-import { modelsOf } from '../labels/models.ts';
+import { createRouter } from '../labels/models.ts';
 import type { BuiltModels } from '../model/build.ts';
 import type { ClusterModel } from '../model/cluster.ts';
 import { digestModel } from '../model/revision.ts';
@@ -18,10 +18,10 @@ export function createReviser(snapshots: ReadableCell<Snapshot>, board: Board, l
       let sequence = 0;
       const hops = createHopMemory();
       const extensions = [...board.extensions.values()];
-      const definitions = extensions.map(({ settings }) => definitionOf(settings));
+      const router = createRouter(extensions.map(({ settings }) => definitionOf(settings)));
       for await (const snapshot of snapshots.watch(signal)) {
         sequence += 1;
-        const { built, findings } = modelsOf(snapshot, definitions);
+        const { built, findings } = router.update(snapshot);
         board.setFindings('routing', findings);
         built.models
           .map((model) => hops.keep(model))

@@ -46,21 +46,33 @@ export function isEmptyPatch(patch: ModelPatch): boolean {
   );
 }
 
+/** Both lists are sorted by key: one walk beside each other, without a table of thousands of names. */
 function diffEntries<Entry extends HostEntry | Pool, Key extends string>(
   base: readonly Entry[],
   next: readonly Entry[],
   keyOf: (entry: Entry) => Key,
 ): { upserts: Entry[]; removals: Key[] } {
-  const before = new Map(base.map((entry) => [keyOf(entry), entry]));
   const upserts: Entry[] = [];
+  const removals: Key[] = [];
+  if (base === next) {
+    return { upserts, removals };
+  }
+  let at = 0;
   for (const entry of next) {
-    const old = before.get(keyOf(entry));
-    before.delete(keyOf(entry));
-    if (old === undefined || !sameEntry(old, entry)) {
+    let old = base[at];
+    while (old !== undefined && old !== entry && keyOf(old) < keyOf(entry)) {
+      removals.push(keyOf(old));
+      at += 1;
+      old = base[at];
+    }
+    const counterpart = old !== undefined && keyOf(old) === keyOf(entry) ? old : undefined;
+    if (counterpart === undefined || !sameEntry(counterpart, entry)) {
       upserts.push(entry);
     }
+    at += counterpart === undefined ? 0 : 1;
   }
-  return { upserts, removals: [...before.keys()] };
+  removals.push(...base.slice(at).map(keyOf));
+  return { upserts, removals };
 }
 
 /** By digest: both models were digested when they became revisions, so nothing is encoded here. */
@@ -77,12 +89,14 @@ function applyEntries<Entry, Key extends string>(
   if (upserts.length === 0 && removals.length === 0) {
     return base;
   }
-  const entries = new Map(base.map((entry) => [keyOf(entry), entry]));
-  for (const key of removals) {
-    entries.delete(key);
-  }
-  for (const entry of upserts) {
-    entries.set(keyOf(entry), entry);
-  }
-  return [...entries.values()].sort((a, b) => compareText(keyOf(a), keyOf(b)));
+  const removed = new Set(removals);
+  const waiting = new Map(upserts.map((entry) => [keyOf(entry), entry]));
+  const kept = base
+    .filter((entry) => !removed.has(keyOf(entry)))
+    .map((entry) => {
+      const newer = waiting.get(keyOf(entry));
+      waiting.delete(keyOf(entry));
+      return newer ?? entry;
+    });
+  return waiting.size === 0 ? kept : [...kept, ...waiting.values()].sort((a, b) => compareText(keyOf(a), keyOf(b)));
 }

@@ -24,13 +24,18 @@ export interface RevisedModel {
 export function digestModel(model: ClusterModel): string {
   const hash = createHash('sha256');
   hash.update(`interlock.model.1\n${canonicalJson(headerContent(model.header))}\n`);
-  for (const host of model.hosts) {
-    hash.update(`host ${entryDigest(host)}\n`);
-  }
-  for (const pool of model.pools) {
-    hash.update(`pool ${entryDigest(pool)}\n`);
-  }
+  hash.update(linesOf('host', model.hosts));
+  hash.update(linesOf('pool', model.pools));
   return hash.digest('hex');
+}
+
+/** A list that did not change is the same object in the next model. */
+const lines = new WeakMap<readonly (HostEntry | Pool)[], string>();
+
+function linesOf(kind: 'host' | 'pool', entries: readonly (HostEntry | Pool)[]): string {
+  const known = lines.get(entries) ?? entries.map((entry) => `${kind} ${entryDigest(entry)}\n`).join('');
+  lines.set(entries, known);
+  return known;
 }
 
 /** Fields that came after version 0.1.0 count only where they say something, so that peers of both ages agree on a digest. */
