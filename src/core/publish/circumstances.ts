@@ -90,7 +90,10 @@ export function runningTasks({ tasks }: Snapshot, serviceId: string | undefined)
     .map(({ id }) => id);
 }
 
-/** What the agents refuse (and none of them serves) must not reach a task that starts: the one before it goes on. */
+/**
+ * What the agents refuse (and none of them serves) must not reach a task that starts, nor what was checked in part only: the one before
+ * it goes on.
+ */
 function deliveryOf(extension: ExtensionBoard, mode: DeliveryState['mode'], lastGood: LastGood): Delivery | undefined {
   const rendered = extension.rendered.get();
   const sessions = extension.agents.get()?.sessions ?? [];
@@ -99,7 +102,7 @@ function deliveryOf(extension: ExtensionBoard, mode: DeliveryState['mode'], last
     mode === 'hitless' &&
     sessions.some(({ refused }) => refused !== undefined && refused.artifactDigest === digest) &&
     !sessions.some(({ artifactDigest }) => artifactDigest === digest);
-  if (isRefused) {
+  if (isRefused || rendered?.checkPending === true) {
     return lastGood.get();
   }
   if (rendered !== undefined) {

@@ -61,7 +61,7 @@ function publishExtension(parts: Omit<Publishing, 'memory' | 'watches'>): Compon
           (scope) => fireOnChange(extension.agents, sessionsOf, look.whole, scope),
           (scope) => fireOnChange(extension.tokens, canonicalJson, look.whole, scope),
           (scope) => fireOnChange(extension.rendered, needsOf, look.whole, scope),
-          (scope) => fireOnChange(extension.rendered, ({ artifact }) => artifact.digest, look.artifact, scope),
+          (scope) => fireOnChange(extension.rendered, artifactOf, look.artifact, scope),
           (scope) => fireEvery(RECHECK_MS, clock, look.whole, scope),
           (scope) => reconcileLoop(publishing, look, scope),
         ]);
@@ -70,6 +70,11 @@ function publishExtension(parts: Omit<Publishing, 'memory' | 'watches'>): Compon
       }
     },
   };
+}
+
+/** The same artifact is another one once the whole of it was checked. */
+function artifactOf({ artifact, checkPending }: Rendered): string {
+  return `${artifact.digest} ${String(checkPending === true)}`;
 }
 
 /** Two reasons to look again: something that only Swarm itself can tell, or a new artifact and nothing else. */

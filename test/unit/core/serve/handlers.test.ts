@@ -70,6 +70,40 @@ function submission(revision: RevisionRef, of: ConfigArtifact, withBlobs = true)
   return { revision, manifest: manifestOf(of), blobs: withBlobs ? blobs : [], findings: [] };
 }
 
+describe('an artifact whose whole is still to be checked', () => {
+  async function submitted(mode: 'classic' | 'hitless') {
+    const { watch, publish, submit, extension } = setUp();
+    extension.delivery.set({
+      mode,
+      fallback: undefined,
+      pending: { networks: [], secrets: [] },
+      rolling: false,
+      storedConfigName: undefined,
+    });
+    publish(modelFor('a.local'));
+    const { revision } = await next(watch());
+    const pending = await submit({ ...submission(revision, artifact('a')), checkPending: true });
+    return { pending, extension, submit, again: submission(revision, artifact('a')) };
+  }
+
+  it('goes to agents, marked as such until it comes again', async () => {
+    const { pending, extension, submit, again } = await submitted('hitless');
+    expect(pending).toEqual({ kind: 'accepted' });
+    expect(extension.rendered.get()?.checkPending).toBe(true);
+    await submit(again);
+    expect(extension.rendered.get()?.checkPending).toBeUndefined();
+  });
+
+  it('waits where a roll would bring it to proxies that start with it', async () => {
+    const { pending, extension, submit, again } = await submitted('classic');
+    expect(pending).toEqual({ kind: 'accepted' });
+    expect(extension.rendered.get()).toBeUndefined();
+    expect(await submit({ ...again, blobs: [] })).toMatchObject({ kind: 'missing' });
+    await submit(again);
+    expect(extension.rendered.get()?.artifact.digest).toBe(artifact('a').digest);
+  });
+});
+
 describe('handing out models', () => {
   it('begins with the full state and goes on with patches that name their base', async () => {
     const { watch, publish } = setUp();
