@@ -32,7 +32,8 @@ export type ChangeOf<Kind extends string, Part> =
   | { readonly kind: Kind; readonly action: 'remove'; readonly id: string; readonly version: number };
 
 /**
- * In the manager's order. Left out is what the Engine's lists leave out too: tasks and services that run no container.
+ * In the manager's order. Left out is what the Engine's lists leave out too: tasks and services that run no container, networks that
+ * every node has anyway.
  * @throws Error for an event without an object, or an object without an id or a version: then changes may have been missed.
  */
 export function changesOf(message: WatchMessage): readonly Change[] {
@@ -51,7 +52,7 @@ function changeOf({ action, object }: EventMessage): readonly Change[] {
     return [change('node', removed, object.node, nodeOf)];
   }
   if (object?.network) {
-    return [change('network', removed, object.network, networkOf)];
+    return isPredefined(object.network) ? [] : [change('network', removed, object.network, networkOf)];
   }
   throw new Error(`an event (${action}) without an object of a kind that was asked for`);
 }
@@ -77,6 +78,11 @@ type Versioned = Pick<TaskMessage, 'id' | 'meta'>;
 /** Swarm also keeps tasks for plain containers on attachable networks, and for plugins; `GET /tasks` and `GET /services` do not list them. */
 function runsContainer(spec: TaskSpecMessage | null | undefined): boolean {
   return spec?.runtime === undefined || spec.runtime === 'container';
+}
+
+/** The nodes' own `host` and `bridge`, which Swarm keeps objects for and `GET /networks` does not list. */
+function isPredefined({ spec }: NetworkMessage): boolean {
+  return 'com.docker.swarm.predefined' in (spec?.annotations?.labels ?? {});
 }
 
 function taskOf(message: TaskMessage, version: number): Task {

@@ -76,6 +76,7 @@ export interface PortMessage {
 export interface TaskSpecMessage {
   /** Which kind of thing the task runs. */
   readonly runtime?: 'container' | 'attachment' | 'generic';
+  readonly attachment?: object | null;
   readonly container?: { readonly labels: Readonly<Record<string, string>> } | null;
   readonly networks: readonly { readonly target: string }[];
 }

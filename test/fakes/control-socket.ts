@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Server, ServerCredentials, type ServerWritableStream, type status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
 import { encodeWatchMessage, WATCH_PATH, type WatchMessage } from '../../src/swarmkit/messages.ts';
 
 export interface ControlSocket {
@@ -14,7 +14,7 @@ export interface ControlSocket {
   /** To every open stream. */
   send(message: Partial<WatchMessage>): void;
   sendBytes(bytes: Buffer): void;
-  end(code: status, words: string): void;
+  end(code: number, words: string): void;
   close(): Promise<void>;
 }
 

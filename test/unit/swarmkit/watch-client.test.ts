@@ -96,6 +96,26 @@ describe('the watch over the control socket', () => {
     await ended;
   });
 
+  it('leaves out what the lists leave out: tasks and services without a container, networks of every node', async () => {
+    const ended = watch();
+    await eventually(() => expect(ready.times).toBe(1));
+    const meta = { version: { index: 8 }, createdAt: null, updatedAt: null };
+    const spec = { runtime: 'attachment', attachment: {}, networks: [] } as const;
+    const annotations = { name: 'bridge', labels: { 'com.docker.swarm.predefined': 'true' } };
+    const bridge = { id: 'net2', meta, spec: { annotations, ingress: false }, driverState: null };
+    socket.send({
+      events: [
+        { action: 'WATCH_ACTION_CREATE', object: { task: { ...task, spec } } },
+        { action: 'WATCH_ACTION_CREATE', object: { network: bridge } },
+        event,
+      ],
+    });
+    await eventually(() => expect(heard).toHaveLength(1));
+    expect(heard[0]?.id).toBe('task1');
+    stop.abort();
+    await ended;
+  });
+
   it('takes messages beyond the 4 MiB that the library would stop at', async () => {
     const ended = watch();
     await eventually(() => expect(ready.times).toBe(1));
