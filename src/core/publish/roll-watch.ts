@@ -40,13 +40,13 @@ export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
   };
 }
 
-/** All tasks that shall run do, and none waits to (a successor that is being tried beside a running task). */
-export function isSettled({ id, mode }: Service, { tasks }: Snapshot): boolean {
+/** No update is under way, all tasks that shall run do, and none waits to (a successor that is tried beside a running task). */
+export function isSettled({ id, mode, updateState }: Service, { tasks }: Snapshot): boolean {
   const wanted = tasks.filter(
     ({ serviceId, desiredState }) => serviceId === id && (desiredState === 'running' || desiredState === 'ready'),
   );
   const replicas = mode.kind === 'replicated' ? mode.replicas : 0;
-  return wanted.length >= replicas && wanted.every(({ state }) => state === 'running');
+  return updateState !== 'updating' && wanted.length >= replicas && wanted.every(({ state }) => state === 'running');
 }
 
 /** Of tasks that shall run, their errors; else of those that ended last. Only tasks of the present spec count. */
