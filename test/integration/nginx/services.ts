@@ -50,7 +50,7 @@ export async function startEcho(service: string, certificate?: EchoCertificate):
       .update(`${String(request.headers['sec-websocket-key'])}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
       .digest('base64');
     socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nX-Origin: ${String(request.headers.origin)}\r\n\r\n`,
     );
     socket.on('error', () => socket.destroy());
     socket.pipe(socket);

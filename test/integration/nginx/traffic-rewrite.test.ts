@@ -225,8 +225,11 @@ describe('what goes with the path', () => {
     });
   });
 
-  it.each(['/app/ws', '/app/ws%2F'])('is a WebSocket: %s', async (path) => {
-    expect(await webSocketEcho(proxy.http, 'app.local', path)).toMatchObject({ status: 101, echoed: 'ping' });
+  it.each(['/app/ws', '/app/ws%2F'])('is a WebSocket, with the Origin as it was sent: %s', async (path) => {
+    const opened = await webSocketEcho(proxy.http, 'app.local', path, { Origin: 'https://elsewhere.example' });
+
+    expect(opened).toMatchObject({ status: 101, echoed: 'ping' });
+    expect(opened.head).toContain('\r\nX-Origin: https://elsewhere.example');
   });
 
   it('is the same over HTTP/2', async () => {

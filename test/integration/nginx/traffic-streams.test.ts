@@ -41,7 +41,7 @@ async function startStreams() {
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const { pathname: path } = new URL(request.url ?? '/', 'http://x');
-  switch (path.split('/')[1]) {
+  switch (path.split('/')[1] ?? '') {
     case 'events':
     case 'unchunked':
       response.useChunkedEncodingByDefault = path.startsWith('/events');

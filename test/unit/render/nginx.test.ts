@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ClusterModel, HostEntry, Pool } from '../../../src/model/cluster.ts';
-import type { CookieName, Hostname, SecretName } from '../../../src/model/names.ts';
+import type { ClusterModel } from '../../../src/model/cluster.ts';
+import type { CookieName } from '../../../src/model/names.ts';
 import { renderNginx } from '../../../src/render/nginx/render.ts';
 import { upstreamName } from '../../../src/render/nginx/upstreams.ts';
 import { DEFAULT_NGINX_OPTIONS } from '../../../src/settings/nginx-options.ts';
@@ -14,14 +14,6 @@ function render(cluster: ClusterModel, options = DEFAULT_NGINX_OPTIONS) {
 
 function textOf(cluster: ClusterModel, options = DEFAULT_NGINX_OPTIONS): string {
   return Buffer.from(render(cluster, options).artifact.files[0]?.bytes ?? []).toString();
-}
-
-function withHost(change: Partial<HostEntry>): ClusterModel {
-  return { ...APP, hosts: APP.hosts.map((entry) => ({ ...entry, ...change })) };
-}
-
-function withPool(change: Partial<Pool>): ClusterModel {
-  return { ...APP, pools: APP.pools.map((entry) => ({ ...entry, ...change })) };
 }
 
 describe('the artifact', () => {
@@ -107,5 +99,35 @@ describe('the layout', () => {
     const after = many([...names, 'new.local']).split('\n');
 
     expect(after.filter((line) => !before.has(line)).every((line) => line.includes('new'))).toBe(true);
+  });
+});
+
+describe('maps', () => {
+  /** As many hosts, each with a prefix of its own that is cut and a cookie name of its own. */
+  const demanding = (count: number): ClusterModel => {
+    const names = Array.from({ length: count }, (_, index) => `app-${index}.local`);
+    const routes = names.map((name, index) => [name, { [`/p${index}`]: [endpoint('10.0.0.1', 80)] }]);
+    const plain = model(Object.fromEntries(routes) as Parameters<typeof model>[0]);
+    return {
+      ...plain,
+      hosts: plain.hosts.map((entry) => ({
+        ...entry,
+        routes: entry.routes.map((route) => ({ ...route, rewrite: true })),
+      })),
+      pools: plain.pools.map((pool, index) => ({
+        ...pool,
+        balance: { kind: 'cookie' as const, cookie: `c-${index}` as CookieName },
+      })),
+    };
+  };
+  const patterns = (text: string) => text.match(/^ +(?:map|geo) |"~/gm)?.length;
+
+  it('and patterns are as many for fifty prefixes and cookies as for one', () => {
+    expect(patterns(textOf(demanding(50)))).toBe(patterns(textOf(demanding(1))));
+    expect(patterns(textOf(demanding(1)))).toBeGreaterThan(patterns(textOf(APP)) ?? 0);
+  });
+
+  it('of a feature are there only when a service asks for it', () => {
+    expect(textOf(APP)).not.toMatch(/cut_|sticky_|proxy_ssl/);
   });
 });
