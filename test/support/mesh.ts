@@ -55,6 +55,8 @@ const PRELUDE = `set -eu
 ns=/var/run/docker/netns
 in_ns() { nsenter --net="$1" "\${@:2}"; }
 fresh() {
+  # IPVS takes packets that are addressed to the sandbox; DNAT makes it a router.
+  in_ns "$1" bash -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
   in_ns "$1" iptables -w -t nat -N MESH 2>/dev/null || in_ns "$1" iptables -w -t nat -F MESH
   in_ns "$1" iptables -w -t nat -C PREROUTING -j MESH 2>/dev/null || in_ns "$1" iptables -w -t nat -I PREROUTING -j MESH
   in_ns "$1" iptables -w -t nat -C POSTROUTING -j MASQUERADE 2>/dev/null || in_ns "$1" iptables -w -t nat -A POSTROUTING -j MASQUERADE
@@ -70,7 +72,7 @@ spread() {
 for box in "$ns"/lb_* "$ns"/ingress_sbox; do [ ! -e "$box" ] || fresh "$box"; done
 iptables -w -t nat -N MESH 2>/dev/null || iptables -w -t nat -F MESH
 iptables -w -t nat -C PREROUTING -m addrtype --dst-type LOCAL -j MESH 2>/dev/null || iptables -w -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j MESH
-iptables -w -P FORWARD ACCEPT`;
+iptables -w -C FORWARD -j ACCEPT 2>/dev/null || iptables -w -I FORWARD -j ACCEPT`;
 
 /** dockerd names a network's sandbox by the first nine characters of its id. */
 function vipLines(service: ServiceJson, tasks: readonly TaskJson[]): readonly string[] {

@@ -13,6 +13,7 @@ import { request as httpRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Agent, request } from 'undici';
+import { echoed, openWebSocket } from '../../support/web-socket.ts';
 
 export const KINDS = ['get-kept', 'get-fresh', 'post-kept', 'post-fresh', 'websocket', 'download'] as const;
 export type Kind = (typeof KINDS)[number];
@@ -165,9 +166,9 @@ function late(): AbortSignal {
 async function webSocket(base: string, host: string, tally: Tally, signal: AbortSignal): Promise<boolean> {
   let socket: Socket | undefined;
   try {
-    socket = await upgraded(base, host);
+    socket = await openWebSocket(base, host, '/ws', late());
     for (let count = 0; !signal.aborted; count += 1) {
-      await echoed(socket, `message ${count}`);
+      await echoed(socket, `message ${count}`, late());
       tally.answered('websocket', undefined, undefined);
       await pause(1_000);
     }
@@ -178,65 +179,6 @@ async function webSocket(base: string, host: string, tally: Tally, signal: Abort
   } finally {
     socket?.destroy();
   }
-}
-
-function upgraded(base: string, host: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const opening = httpRequest(`${base}/ws`, {
-      headers: {
-        host,
-        connection: 'Upgrade',
-        upgrade: 'websocket',
-        'sec-websocket-version': '13',
-        'sec-websocket-key': Buffer.from('sixteen bytes ok').toString('base64'),
-      },
-      signal: late(),
-    });
-    opening.once('upgrade', (_response, socket) => {
-      // Between two messages nobody else listens; the next message sees that it is closed.
-      socket.on('error', () => socket.destroy());
-      resolve(socket);
-    });
-    opening.once('response', (response) => {
-      response.resume();
-      reject(new Error(`answered ${response.statusCode ?? 0} instead of an upgrade`));
-    });
-    opening.once('error', reject);
-    opening.end();
-  });
-}
-
-/** A masked text frame of RFC 6455 out, the same text unmasked back. */
-function echoed(socket: Socket, text: string): Promise<void> {
-  const data = Buffer.from(text);
-  // A mask of zeros leaves the bytes as they are.
-  socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | data.length, 0, 0, 0, 0]), data]));
-  return new Promise((resolve, reject) => {
-    let read = Buffer.alloc(0);
-    const timer = setTimeout(() => end(new Error('no echo in time')), LATE_MS);
-    const onData = (chunk: Buffer) => {
-      read = Buffer.concat([read, chunk]);
-      if (read.length >= data.length + 2) {
-        end(read.subarray(2).equals(data) ? undefined : new Error('another text came back'));
-      }
-    };
-    const onClose = () => end(new Error('closed'));
-    const onError = (error: Error) => end(error);
-    const end = (error: Error | undefined) => {
-      clearTimeout(timer);
-      socket.off('data', onData).off('close', onClose).off('error', onError);
-      if (error === undefined) {
-        resolve();
-      } else {
-        reject(error);
-      }
-    };
-    if (socket.destroyed) {
-      end(new Error('closed'));
-      return;
-    }
-    socket.on('data', onData).once('close', onClose).once('error', onError);
-  });
 }
 
 async function download(base: string, host: string, tally: Tally, signal: AbortSignal): Promise<boolean> {

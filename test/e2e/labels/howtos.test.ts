@@ -7,7 +7,6 @@ import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { WebSocket } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startSwarm } from '../../support/bed.ts';
 import { createAuthority } from '../../support/certificates.ts';
@@ -15,6 +14,7 @@ import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 import { type Answer, defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
 import { emulateRoutingMesh } from '../../support/mesh.ts';
+import { echoed, openWebSocket } from '../../support/web-socket.ts';
 
 const PROXIES = 2;
 const STACKS = fileURLToPath(new URL('stacks', import.meta.url));
@@ -188,14 +188,9 @@ describe("the original's how-tos", () => {
     await deploy('websockets');
     await untilServed('ws.local', 'websockets');
     const [base = ''] = await interlock.proxies();
-    const socket = new WebSocket(`${base.replace('http:', 'ws:')}/ws`, { headers: { host: 'ws.local' } });
-    const echoed = await new Promise((resolve, reject) => {
-      socket.onopen = () => socket.send('hello');
-      socket.onmessage = ({ data }) => resolve(data);
-      socket.onerror = () => reject(new Error('the WebSocket failed'));
-    });
-    socket.close();
-    expect(echoed).toBe('hello');
+    const socket = await openWebSocket(base, 'ws.local', '/ws', AbortSignal.timeout(5_000));
+    await echoed(socket, 'hello', AbortSignal.timeout(5_000));
+    socket.destroy();
   });
 
   it('canary: four old tasks and a new one share a host 80 to 20', async () => {
