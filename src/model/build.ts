@@ -20,6 +20,8 @@ export interface BuiltModels {
   readonly findings: readonly Finding[];
 }
 
+const NO_INTENTS: readonly RoutingIntent[] = [];
+
 /** Remembers the last update, so that the next one costs what is different in it. The outcome is the same as without memory. */
 export interface ModelBuilder {
   update(snapshot: Snapshot, intents: readonly RoutingIntent[]): BuiltModels;
@@ -47,7 +49,7 @@ export function createModelBuilder(definitions: readonly ClusterDefinition[]): M
       const changes = changesBetween(last, { snapshot, index });
       last = { snapshot, index, clusters };
       const built = builders.map(({ cluster, builder }) =>
-        builder.update(index, clusters.byName.get(cluster) ?? [], changes),
+        builder.update(index, clusters.byName.get(cluster) ?? NO_INTENTS, changes),
       );
       const findings = [...clusters.findings, ...built.flatMap((one) => one.findings)];
       return { models: built.map(({ model }) => model), findings: boundFindings(findings) };

@@ -53,13 +53,26 @@ export interface ClusterBuilder {
   update(index: SnapshotIndex, intents: readonly RoutingIntent[], changes: Changes): BuiltCluster;
 }
 
-/** Everything of the last update; empty before the first. */
+/** Everything of the last update. */
 interface State {
+  readonly services: SnapshotIndex['services'];
+  readonly intents: readonly RoutingIntent[];
   readonly proxyKey: string;
   readonly resolved: ReadonlyMap<RoutingIntent, Resolved>;
+  readonly members: readonly Member[];
   readonly groups: readonly HostGroup[];
-  readonly built: ReadonlyMap<Hostname, BuiltGroup>;
-  readonly model: ClusterModel | undefined;
+  /** Written in place, because copying it would be the dearest step of a change of tasks. */
+  readonly built: Map<Hostname, BuiltGroup>;
+  readonly places: Places;
+  readonly model: ClusterModel;
+  readonly findings: readonly Finding[];
+}
+
+/** Where a service shows in a model. */
+interface Places {
+  readonly hostsOf: ReadonlyMap<string, readonly Hostname[]>;
+  /** Positions in the model's list. */
+  readonly pools: ReadonlyMap<PoolId, number>;
 }
 
 interface Resolved {
@@ -80,27 +93,87 @@ interface BuiltGroup {
 }
 
 export function createClusterBuilder(definition: ClusterDefinition): ClusterBuilder {
-  let state: State = { proxyKey: '', resolved: new Map(), groups: [], built: new Map(), model: undefined };
+  let state: State | undefined;
   return {
     update(index, intents, changes) {
-      const proxy = proxyNetworks(index, definition);
-      const proxyKey = canonicalJson([[...proxy.attached], [...(proxy.offered ?? ['*'])]]);
-      const known = changes.networks || proxyKey !== state.proxyKey ? new Map() : state.resolved;
-      const resolved = resolveAll(index, intents, proxy, known);
-      const members = [...resolved.values()].flatMap((one) => one.members);
-      const groups = sameItems(
-        members,
-        [...state.resolved.values()].flatMap((one) => one.members),
-      )
-        ? state.groups
-        : groupByHost(members);
-      const built = buildGroups(index, groups, state.built, changes);
-      const findings: Finding[] = [...resolved.values()].flatMap((one) => one.findings);
-      const model = assemble(index, definition, { members, built, last: state.model }, findings);
-      state = { proxyKey, resolved, groups, built, model };
-      return { model, findings };
+      state =
+        state !== undefined && areOnlyTasks(state, index, intents, changes)
+          ? withTasks(state, index, changes)
+          : withEverything(definition, state, index, intents, changes);
+      return { model: state.model, findings: state.findings };
     },
   };
+}
+
+function areOnlyTasks(
+  state: State,
+  index: SnapshotIndex,
+  intents: readonly RoutingIntent[],
+  { networks, surroundings }: Changes,
+): boolean {
+  return !networks && !surroundings && state.intents === intents && state.services === index.services;
+}
+
+/** Tasks show in the endpoints of pools and nowhere else: neither in hosts nor in findings. */
+function withTasks(state: State, index: SnapshotIndex, changes: Changes): State {
+  const { hostsOf, pools: positions } = state.places;
+  const touched = [...hostsOf.keys()].filter(changes.tasksOf);
+  const rebuilt = new Set(touched.flatMap((id) => hostsOf.get(id) ?? []));
+  const defaults = defaultMembers(state.members);
+  const fallback = defaults.some(({ service }) => changes.tasksOf(service.id))
+    ? buildDefault(index, defaults, [])
+    : undefined;
+  if (rebuilt.size === 0 && fallback === undefined) {
+    return state;
+  }
+  const next = [...(fallback?.pools ?? [])];
+  for (const host of rebuilt) {
+    const before = state.built.get(host);
+    if (before !== undefined) {
+      const after = keepHost(before.host, buildHost(index, host, before.members));
+      state.built.set(host, { members: before.members, host: after });
+      next.push(...after.pools);
+    }
+  }
+  const pools = [...state.model.pools];
+  for (const pool of next) {
+    const at = positions.get(pool.id);
+    if (at !== undefined) {
+      pools[at] = keep(pools[at], pool);
+    }
+  }
+  return { ...state, model: sameItems(pools, state.model.pools) ? state.model : { ...state.model, pools } };
+}
+
+function withEverything(
+  definition: ClusterDefinition,
+  last: State | undefined,
+  index: SnapshotIndex,
+  intents: readonly RoutingIntent[],
+  changes: Changes,
+): State {
+  const proxy = proxyNetworks(index, definition);
+  const proxyKey = canonicalJson([[...proxy.attached], [...(proxy.offered ?? ['*'])]]);
+  const known = last === undefined || changes.networks || proxyKey !== last.proxyKey ? new Map() : last.resolved;
+  const resolved = resolveAll(index, intents, proxy, known);
+  const members = [...resolved.values()].flatMap((one) => one.members);
+  const groups = last !== undefined && sameItems(members, last.members) ? last.groups : groupByHost(members);
+  const built = buildGroups(index, groups, last?.built ?? new Map(), changes);
+  const findings: Finding[] = [...resolved.values()].flatMap((one) => one.findings);
+  const model = assemble(index, definition, { members, built, last: last?.model }, findings);
+  const places = placesOf(members, model);
+  return { services: index.services, intents, proxyKey, resolved, members, groups, built, places, model, findings };
+}
+
+function placesOf(members: readonly Member[], { pools }: ClusterModel): Places {
+  return {
+    hostsOf: new Map(members.map(({ service, intent }) => [service.id, intent.hosts])),
+    pools: new Map(pools.map(({ id }, at) => [id, at])),
+  };
+}
+
+function defaultMembers(members: readonly Member[]): readonly Member[] {
+  return members.filter(({ intent }) => intent.defaultBackend);
 }
 
 function resolveAll(
@@ -137,7 +210,7 @@ function buildGroups(
   groups: readonly HostGroup[],
   known: ReadonlyMap<Hostname, BuiltGroup>,
   changes: Changes,
-): ReadonlyMap<Hostname, BuiltGroup> {
+): Map<Hostname, BuiltGroup> {
   return new Map(
     groups.map(({ host, members }) => {
       const before = known.get(host);
@@ -198,11 +271,7 @@ function assemble(
 ): ClusterModel {
   const all = [...built.values()].map(({ host }) => host);
   findings.push(...all.flatMap((one) => one.findings));
-  const fallback = buildDefault(
-    index,
-    members.filter(({ intent }) => intent.defaultBackend),
-    findings,
-  );
+  const fallback = buildDefault(index, defaultMembers(members), findings);
   const header: ClusterHeader = {
     ...definition.header,
     defaultPool: fallback.pool,

@@ -148,6 +148,8 @@ const kept = fc.record({
   nodes: fc.boolean(),
   networks: fc.boolean(),
   secrets: fc.boolean(),
+  /** Nothing but tasks is another: the way of most changes. */
+  onlyTasks: fc.boolean(),
 });
 
 function follow(last: World, next: World, keep: typeof kept extends fc.Arbitrary<infer Kept> ? Kept : never): World {
@@ -162,6 +164,14 @@ function follow(last: World, next: World, keep: typeof kept extends fc.Arbitrary
     ...items(next).filter((item) => !keeps(idOf(item), what)),
   ];
   const either = ['all', 'service'];
+  const tasks = pick(
+    (world) => world.parts.tasks,
+    (one) => one.serviceId,
+    ['all'],
+  );
+  if (keep.onlyTasks) {
+    return { ...last, parts: { ...last.parts, tasks } };
+  }
   return {
     intents: pick(
       (world) => world.intents,
@@ -175,11 +185,7 @@ function follow(last: World, next: World, keep: typeof kept extends fc.Arbitrary
         (one) => one.id,
         either,
       ),
-      tasks: pick(
-        (world) => world.parts.tasks,
-        (one) => one.serviceId,
-        ['all'],
-      ),
+      tasks,
       nodes: keep.nodes ? last.parts.nodes : next.parts.nodes.slice(1),
       networks: keep.networks ? last.parts.networks : next.parts.networks.slice(1),
       secrets: keep.secrets ? last.parts.secrets : next.parts.secrets.slice(1),
