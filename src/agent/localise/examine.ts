@@ -92,12 +92,11 @@ function leafOf(text: string, name: string): X509Certificate {
     .map(({ pem }) => parseCertificate(pem));
   const [leaf] = certificates;
   if (leaf === undefined || certificates.includes(undefined)) {
-    const why = text.startsWith('\ufeff') ? 'It begins with a byte order mark: save it without one. ' : '';
     throw new Unusable(
       'SECRET.NOT_PEM',
       CERTIFICATE_LABEL,
       name,
-      `${why}The secret must hold the certificate in PEM form (-----BEGIN CERTIFICATE-----), and after it the chain, if any.`,
+      'The secret must hold the certificate in PEM form (-----BEGIN CERTIFICATE-----), and after it the chain, if any.',
     );
   }
   const bits = leaf.publicKey.asymmetricKeyDetails?.modulusLength;
@@ -186,10 +185,12 @@ interface PemBlock {
   readonly pem: string;
 }
 
-/** As OpenSSL finds them: a line must begin with the dashes, and what stands around the blocks does not count. */
+/** As OpenSSL finds them: a line must begin with the dashes, a byte order mark aside, and what stands around the blocks does not count. */
 function pemBlocks(text: string): readonly PemBlock[] {
   return Array.from(
-    text.matchAll(/^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n[^-]*(?:-(?!----)[^-]*)*-----END \1-----/gm),
+    text
+      .replace(/^\ufeff/, '')
+      .matchAll(/^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n[^-]*(?:-(?!----)[^-]*)*-----END \1-----/gm),
     ([pem, type = '']) => ({ type, pem }),
   );
 }

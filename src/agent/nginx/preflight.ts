@@ -11,12 +11,14 @@ const TIMEOUT_MS = 60_000;
 export function preflight(command: NginxCommand, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const args = [...nginxArguments(command), '-t'];
-    execFile(command.binary, args, { timeout: TIMEOUT_MS, signal }, (error, _stdout, stderr) => {
+    const child = execFile(command.binary, args, { timeout: TIMEOUT_MS, signal }, (error, _stdout, stderr) => {
       if (signal.aborted) {
         reject(abortReason(signal));
       } else {
         resolve(error ? withoutTimes(stderr) || error.message : undefined);
       }
     });
+    // A key with a passphrase makes OpenSSL ask for it: nobody answers.
+    child.stdin?.end();
   });
 }
