@@ -132,17 +132,15 @@ function redirectNodes(placed: readonly Placed[], context: ServerContext): reado
 
 /** Pools that are only passed through have their upstream in `stream`. */
 function upstreamNodes(hosts: readonly HostEntry[], { upstreams, header }: ServerContext): readonly Node[] {
-  const passed = new Set<PoolId>();
-  const served = new Set<PoolId>(header.defaultPool === undefined ? [] : [header.defaultPool]);
+  const { defaultPool, defaultTls } = header;
+  const defaults = defaultPool === undefined ? [] : [defaultPool];
+  const passed = new Set<PoolId>(defaultTls.kind === 'passthrough' ? defaults : []);
+  const served = new Set<PoolId>(defaultTls.kind === 'passthrough' ? [] : defaults);
   for (const { tls, routes } of hosts) {
     const pools = routes.map(({ pool }) => pool);
     for (const pool of tls.kind === 'passthrough' ? [...pools, tls.pool] : pools) {
       (tls.kind === 'passthrough' ? passed : served).add(pool);
     }
-  }
-  if (header.defaultTls.kind === 'passthrough' && header.defaultPool !== undefined) {
-    passed.add(header.defaultPool);
-    served.delete(header.defaultPool);
   }
   return [...upstreams.values()].flatMap((upstream) =>
     upstream.kind === 'named' && (served.has(upstream.pool) || !passed.has(upstream.pool)) ? [upstream.node] : [],

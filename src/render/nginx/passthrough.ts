@@ -85,7 +85,7 @@ function ownNodes({ hosts }: ClusterModel, options: NginxOptions): readonly Node
   ];
 }
 
-/** A cookie cannot be read here, so only the client's address keeps a client at its task. */
+/** A cookie cannot be read here, so only the client's address keeps a client at its task. `http` may have a zone of the upstream's name. */
 function upstreamNodes(pool: Pool, options: NginxOptions): readonly Node[] {
   if (pool.endpoints.length === 0) {
     return [];
@@ -98,7 +98,9 @@ function upstreamNodes(pool: Pool, options: NginxOptions): readonly Node[] {
       [name],
       [
         ...(pool.network.kind === 'host' ? [comment('node addresses')] : []),
-        ...(options.upstreamZoneKiB === undefined ? [] : [directive('zone', name, `${options.upstreamZoneKiB}k`)]),
+        ...(options.upstreamZoneKiB === undefined
+          ? []
+          : [directive('zone', `${name}_tls`, `${options.upstreamZoneKiB}k`)]),
         ...(byAddress ? [directive('hash', expression('$remote_addr'), 'consistent')] : []),
         ...pool.endpoints.map((endpoint) => serverNode(endpoint, pool)),
       ],

@@ -1,25 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ClusterModel, HostEntry, Pool } from '../../../src/model/cluster.ts';
+import type { ClusterModel } from '../../../src/model/cluster.ts';
 import { renderNginx } from '../../../src/render/nginx/render.ts';
 import { directive, expression, printNodes } from '../../../src/render/nginx/syntax.ts';
-import { DEFAULT_NGINX_OPTIONS, type NginxOptions } from '../../../src/settings/nginx-options.ts';
+import { DEFAULT_NGINX_OPTIONS, type NginxOptions, type TrustedProxy } from '../../../src/settings/nginx-options.ts';
 import { clusterModels } from '../../support/model-arbitraries.ts';
 import { checkNginx } from '../../support/nginx.ts';
 import { port } from '../../support/render-models.ts';
 
-/** What labels cannot ask for yet is taken out; see `unsupported.ts`. */
 const renderable: fc.Arbitrary<ClusterModel> = clusterModels.map((model) => ({
+  ...model,
   header: { ...model.header, configPath: '/etc/nginx/nginx.conf', listen: { http: port(80), tls: port(443) } },
-  hosts: model.hosts.map(
-    (host): HostEntry => ({
-      ...host,
-      tls: { kind: 'none' },
-      redirects: [],
-      routes: host.routes.map((route) => ({ ...route, rewrite: false })),
-    }),
-  ),
-  pools: model.pools.map((pool): Pool => ({ ...pool, balance: { kind: 'round-robin' }, upstreamTls: { kind: 'off' } })),
 }));
 
 const optionSets: fc.Arbitrary<NginxOptions> = fc
@@ -27,6 +18,8 @@ const optionSets: fc.Arbitrary<NginxOptions> = fc
     hideInfoHeaders: fc.boolean(),
     ipHash: fc.boolean(),
     proxyProtocol: fc.boolean(),
+    trustedProxies: fc.constantFrom([], ['10.0.0.0/8' as TrustedProxy]),
+    publicSslPort: fc.constantFrom(undefined, port(9443)),
     httpVersion: fc.constantFrom('1.0' as const, '1.1' as const),
     upstreamZoneKiB: fc.constantFrom(undefined, 64),
     serverNamesHashBucketSizeBytes: fc.option(fc.integer({ min: 1, max: 65_536 }), { nil: undefined }),
