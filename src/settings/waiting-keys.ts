@@ -26,7 +26,6 @@ export const WAITING_KEYS: readonly WaitingKey[] = [
   { table: 'core', key: 'TLSCert', advice: LATER },
   { table: 'core', key: 'TLSKey', advice: LATER },
   { table: 'core', key: 'AllowInsecure', advice: LATER },
-  { table: 'core', key: 'TaskFeed', advice: 'This version polls; write "auto" or "poll".', values: ['watch'] },
   { table: 'core', key: 'ReloadsPerMinute', advice: LATER },
   { table: 'core', key: 'GRPC', advice: LATER },
   {

@@ -238,7 +238,7 @@ ServiceCluster = "4"
     ['[Extensions.a]\nTemplate = "my-template"', ['Extensions.a.Template']],
     ['NetworkLinger = "1m"\nProxyConfigRefresh = "0"\n[Extensions.a]\nHitlessServiceUpdate = true', []],
     ['tlscert = "/run/secrets/cert"\n[Extensions.a]', ['tlscert']],
-    ['TaskFeed = "watch"\n[Extensions.a]', ['TaskFeed']],
+    ['TaskFeed = "watch"\n[Extensions.a]', []],
     [
       'TaskFeed = "poll"\nAllowInsecure = false\nTLSKey = ""\nNetworkLinger = "10m"\n[Extensions.a]\nNetworks = ["web"]',
       [],
