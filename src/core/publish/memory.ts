@@ -1,6 +1,7 @@
 /** What Swarm cannot tell us back about one extension's services: lost at a restart, which costs one more try and nothing else. */
 import { canonicalJson } from '../../model/revision.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { DeliveryState } from '../board.ts';
 import type { ServiceObject } from '../engine/engine-api.ts';
 import { markOf, type SpecJson } from './desired.ts';
 import type { EngineStep } from './execute.ts';
@@ -16,6 +17,9 @@ export const RECREATE_AFTER_MS = 5_000;
 /** Before core writes again what somebody else has overwritten; doubled each time, up to about five minutes. */
 const REWRITE_AFTER_MS = 5_000;
 const MAX_DOUBLINGS = 6;
+
+/** Before a roll that failed is tried with a newer artifact. */
+const RETRY_AFTER_MS = 5 * 60_000;
 
 /** Between a write and Swarm's word that the service is updating. */
 const ROLL_BEGINS_MS = 500;
@@ -38,8 +42,13 @@ export interface Memory {
   noteFailed(serviceId: string, marks: ReadonlySet<string>): void;
   /** Whether `noteFailed` is still due: Swarm rolled back something, and it is not known what. */
   isUnclear(service: ServiceObject): boolean;
-  /** Whether Swarm rolled exactly this back. */
-  hasFailed(step: UpdateStep): boolean;
+  /**
+   * Whether Swarm rolled exactly this back. In hitless mode the artifact does not count for a while: the agents serve the new one, so it
+   * was the rest of the spec that failed, and each change of a label would make the proxies suffer the same roll again.
+   */
+  hasFailed(step: UpdateStep, mode: DeliveryState['mode']): boolean;
+  /** Whether Swarm rolled back what was written a moment ago: a config for the next try is then in no hurry. */
+  hasJustFailed(service: ServiceObject): boolean;
   /**
    * Whether Swarm may still be rolling the service forward; it says so only a moment after the write. One that is rolled back has
    * failed: nothing waits for its end.
@@ -64,6 +73,12 @@ export function createMemory(clock: Clock): Memory {
   let tooLarge = Number.POSITIVE_INFINITY;
   const inUse = new Set<string>();
   let taken = 0;
+
+  function hasJustFailed(service: ServiceObject): boolean {
+    const sinceMs = clock.now() - (writtenAtMs.get(service.id) ?? Number.NEGATIVE_INFINITY);
+    return isRolledBack(service) && sinceMs < RETRY_AFTER_MS;
+  }
+
   return {
     saw(observed, steps) {
       presence.saw(observed);
@@ -92,10 +107,15 @@ export function createMemory(clock: Clock): Memory {
     noteFailed: (serviceId, marks) => {
       failed.set(serviceId, marks);
     },
-    isUnclear: ({ id, updateState }) => updateState.startsWith('rollback') && !written.has(id) && !failed.has(id),
-    hasFailed: ({ service, spec }) =>
-      service.updateState.startsWith('rollback') &&
-      (written.get(service.id) === appliedOf(spec) || failed.get(service.id)?.has(markOf(spec) ?? '') === true),
+    isUnclear: (service) => isRolledBack(service) && !written.has(service.id) && !failed.has(service.id),
+    hasFailed({ service, spec }, mode) {
+      const before = written.get(service.id);
+      const isSame =
+        before === appliedOf(spec) ||
+        (mode === 'hitless' && hasJustFailed(service) && withoutArtifact(before) === withoutArtifact(appliedOf(spec)));
+      return isRolledBack(service) && (isSame || failed.get(service.id)?.has(markOf(spec) ?? '') === true);
+    },
+    hasJustFailed,
     isRolling: ({ id, updateState }) =>
       updateState === 'updating' ||
       (updateState === 'none' && clock.now() - (writtenAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < ROLL_BEGINS_MS),
@@ -172,6 +192,20 @@ function createContests(clock: Clock) {
       return Math.max(0, since + REWRITE_AFTER_MS * 2 ** Math.min(rewrites, MAX_DOUBLINGS) - clock.now());
     },
   };
+}
+
+function isRolledBack({ updateState }: ServiceObject): boolean {
+  return updateState.startsWith('rollback');
+}
+
+/** An applied spec as text (`appliedOf`) but for what changes with each artifact. */
+function withoutArtifact(applied: string | undefined): string {
+  const varying = new Set<string>(['Configs', LABELS.digest, LABELS.template]);
+  const text: unknown = applied === undefined ? undefined : JSON.parse(applied);
+  const spec: unknown = typeof text === 'string' ? JSON.parse(text) : text;
+  return canonicalJson(
+    JSON.parse(JSON.stringify(spec ?? null, (key, value: unknown) => (varying.has(key) ? null : value))),
+  );
 }
 
 function appliedOf(spec: SpecJson): string {

@@ -114,7 +114,16 @@ function decide(
   const model = extension.model.get();
   const deliveryIsNewest = extension.rendered.get()?.revision.digest === model?.revision.digest;
   const { proxy } = observed;
-  return triage(steps, { memory, ...pass, deliveryIsNewest, model: model?.model, proxy, storeInMs, gatherMs });
+  return triage(steps, {
+    memory,
+    ...pass,
+    mode: desired.mode,
+    deliveryIsNewest,
+    model: model?.model,
+    proxy,
+    storeInMs,
+    gatherMs,
+  });
 }
 
 function needsHome(steps: readonly EngineStep[]): boolean {
@@ -171,7 +180,8 @@ async function executeOne(
     return learnFrom(error, step, memory);
   }
   memory.did(step);
-  if (step.kind === 'create-config' && step.purpose === 'store') {
+  // One that a roll could not wait for does not put off the next that is stored for its own sake.
+  if (step.kind === 'create-config' && (step.purpose === 'store' || watches.store.dueInMs() === 0)) {
     watches.store.done();
   }
   logger.info({ ...factsOf(step), durationMs: clock.now() - startedAt }, 'step executed');

@@ -3,6 +3,7 @@
 import type { ClusterModel } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import type { OperationalError } from '../../runtime/errors.ts';
+import type { DeliveryState } from '../board.ts';
 import type { ServiceObject } from '../engine/engine-api.ts';
 import type { EngineStep } from './execute.ts';
 import type { Memory, UpdateStep } from './memory.ts';
@@ -22,6 +23,7 @@ export interface TriageFacts {
   readonly refused: ReadonlyMap<string, Finding>;
   /** The delivery was rendered from the newest model: only then is it worth defending against another core. */
   readonly deliveryIsNewest: boolean;
+  readonly mode: DeliveryState['mode'];
   readonly model: ClusterModel | undefined;
   readonly proxy: ServiceObject | undefined;
   /** Its roll does not get on: then it is no use to wait for its end. */
@@ -77,9 +79,11 @@ function judge(step: Step, facts: TriageFacts): Verdict {
 
 /** While the stack is being taken away, a new config would be left behind: `docker stack rm` has its list already. */
 function holdConfig(step: Extract<EngineStep, { readonly kind: 'create-config' }>, facts: TriageFacts): number {
-  const { memory, storeInMs } = facts;
+  const { memory, proxy, mode, storeInMs } = facts;
   const vanished = Math.max(memory.holdCreate('extension'), memory.holdCreate('proxy'));
-  return Math.max(vanished, step.purpose === 'store' ? storeInMs : holdRoll(facts));
+  const isForLater =
+    step.purpose === 'store' || (mode === 'hitless' && proxy !== undefined && memory.hasJustFailed(proxy));
+  return Math.max(vanished, isForLater ? storeInMs : holdRoll(facts));
 }
 
 /** One roll at a time: what comes up meanwhile waits for its end, and the newest wins. */
@@ -92,7 +96,7 @@ function holdRoll({ memory, proxy, isStuck, gatherMs }: TriageFacts): number {
 
 function judgeUpdate(step: UpdateStep, facts: TriageFacts): Verdict {
   const { memory, deliveryIsNewest } = facts;
-  if (memory.hasFailed(step)) {
+  if (memory.hasFailed(step, facts.mode)) {
     return { kind: 'finding', finding: rollFailed(step.service) };
   }
   const holdMs = step.role === 'proxy' ? holdRoll(facts) : 0;

@@ -53,6 +53,36 @@ describe('a roll that Swarm rolled back', () => {
   });
 });
 
+describe('a roll that Swarm rolled back, in hitless mode', () => {
+  it('is not tried again with each new artifact, but when more than that changes', async () => {
+    for (const name of ['a', 'b']) {
+      world.fake.swarm.addNetwork(name);
+    }
+    const core = world.startCore();
+    core.agents();
+    core.render('one');
+    await rolledOnto(world, 'one');
+    core.agents(() => ({}));
+    await core.pass(1_000);
+    world.fake.forgetCalls();
+    core.render(failNew('two'), { networks: ['a'] });
+    await core.pass(1_000);
+    await eventually(() => world.fake.swarm.service(PROXY).UpdateStatus?.State === 'rollback_completed');
+    for (let change = 0; change < 8; change += 1) {
+      core.render(`change ${change}`, { networks: ['a'] });
+      await core.pass(6_000);
+    }
+    const updates = () => world.writes().filter((write) => write.startsWith('POST /services'));
+    expect(updates()).toHaveLength(1);
+    expect(codes(core)).toContain('PUBLISH.ROLL_FAILED');
+    world.fake.swarm.setOutcome(() => 'run');
+    core.render('three', { networks: ['a', 'b'] });
+    await core.pass(40_000);
+    await rolledOnto(world, 'three');
+    expect(updates()).toHaveLength(2);
+  });
+});
+
 describe('a roll that does not get on', () => {
   it.each([
     ['no matching node', 'ProxyConstraints = ["node.labels.edge==true"]\n', 'no suitable node'],
