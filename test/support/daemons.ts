@@ -21,6 +21,8 @@ export interface Daemons {
   /** `engine`: another way to the fake Engine, e.g. one that breaks off. */
   startCore(engine?: EngineApi): Daemon;
   startExtension(name?: string): Daemon;
+  /** Where agents find core. */
+  readonly endpoint: string;
   /** The Docker Config that the proxy service runs, as text; `undefined` while there is no proxy service. */
   served(proxyServiceName?: string): string | undefined;
   /** Log lines of both, parsed. */
@@ -76,6 +78,7 @@ export async function prepareDaemons(fake: FakeEngine, extensions: string = EXTE
 
   return {
     log,
+    endpoint: `127.0.0.1:${port}`,
     startCore: (engine) =>
       start('core', (tools) =>
         coreMain({ settings, findings: [], version: '0.0.0', ...(engine === undefined ? {} : { engine }) }, tools),

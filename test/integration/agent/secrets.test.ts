@@ -113,7 +113,7 @@ function terminate(name: string): HostTls {
 function handshake(at: number, servername: string, ca: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port: at, servername, ca }, () => {
-      resolve(socket.getPeerCertificate().subject.CN);
+      resolve(String(socket.getPeerCertificate().subject.CN));
       socket.end();
     });
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
