@@ -30,7 +30,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'proxy_headers_hash_max_size proxy_headers_hash_bucket_size server_names_hash_max_size server_names_hash_bucket_size map geo ' +
     'proxy_set_header add_header proxy_hide_header proxy_pass_trailers upstream server ssl_protocols ssl_ciphers ' +
     'ssl_prefer_server_ciphers ssl_session_cache ssl_session_timeout variables_hash_max_size variables_hash_bucket_size ' +
-    'map_hash_max_size map_hash_bucket_size proxy_request_buffering proxy_buffering proxy_ssl_server_name proxy_ssl_name ' +
+    'map_hash_max_size map_hash_bucket_size proxy_request_buffering proxy_buffering proxy_buffer_size proxy_buffers proxy_ssl_server_name proxy_ssl_name ' +
     'proxy_ssl_protocols proxy_ssl_session_reuse proxy_socket_keepalive lingering_close'
   ).split(' '),
   'http upstream': 'server hash keepalive keepalive_timeout zone'.split(' '),
