@@ -240,6 +240,46 @@ describe('planExtension', () => {
     });
   });
 
+  it('in hitless mode only stores a new artifact, and takes it along when the rest of the spec changes', () => {
+    const { state } = converge(desired({ mode: 'hitless' }));
+    const two = desired({ mode: 'hitless', delivery: delivery('two') });
+    const { passes, state: stored } = converge(two, state);
+    expect(passes).toMatchObject([[{ kind: 'create-config', purpose: 'store' }]]);
+    const settings = extensionSettings('ProxyArgs = ["-q"]\n');
+    const { passes: rolls, state: after } = converge({ ...two, settings }, stored);
+    expect(kinds(rolls)).toEqual([['update-service']]);
+    expect(after.proxy?.labels[LABELS.digest]).toBe(two.delivery?.artifact.digest);
+  });
+
+  it.each([
+    ['never', undefined, 10 ** 12, []],
+    ['not yet', 5_000, 5_999, []],
+    ['now', 5_000, 6_000, [['update-service']]],
+  ])('exchanges a mounted config that is no longer the newest: %s', (_, refreshAfterMs, nowMs, expected) => {
+    const want = desired({ mode: 'hitless' });
+    const { state } = converge({ ...want, delivery: delivery('two') }, converge(want).state);
+    expect(kinds(converge({ ...want, delivery: delivery('two'), refreshAfterMs, nowMs }, state).passes)).toEqual(
+      expected,
+    );
+    expect(planExtension({ ...want, refreshAfterMs, nowMs }, state)).toEqual([]);
+  });
+
+  it('keeps the time of a config that stays mounted', () => {
+    const want = desired({ mode: 'hitless' });
+    const settings = extensionSettings('ProxyArgs = ["-q"]\n');
+    const { state } = converge({ ...want, settings, nowMs: 9_000 }, converge(want).state);
+    expect(state.proxy?.labels[LABELS.configSince]).toBe('1000');
+  });
+
+  it('an artifact that does not fit is packed, or refused where nobody unpacks it', () => {
+    const small = { plainLimitBytes: 3 };
+    expect(converge(desired(small)).passes[0]).toMatchObject([{ kind: 'create-service' }, { encoding: 'gzip' }]);
+    expect(planExtension(desired({ ...small, mayPack: false }), NOTHING)).toMatchObject([
+      { kind: 'create-service' },
+      { kind: 'refuse-config', bytes: 3 },
+    ]);
+  });
+
   it('locks the containers down', () => {
     const { extension, proxy } = converge(desired()).state;
     for (const service of [extension, proxy]) {
