@@ -56,32 +56,58 @@ function withoutBadAuthorities(text: string, { badAuthorities, standInAuthority 
 
 function withoutForeignPools(text: string, attached: readonly Subnet[]): Localised {
   const outOfReach = new Set<string>();
-  const changed = text.replace(UPSTREAM_BLOCK, (block, name: string, body: string) => {
+  const pieces: string[] = [];
+  let done = 0;
+  for (const match of text.matchAll(UPSTREAM_BLOCK)) {
+    const [block, name = '', body = ''] = match;
     const far = body.startsWith(NODE_ADDRESSES) ? 'none' : farServers(body, attached);
-    if (far === 'none') {
-      return block;
+    if (far !== 'none') {
+      pieces.push(text.slice(done, match.index), far === 'all' ? unavailable(block) : onlyNear(block, attached));
+      done = match.index + block.length;
     }
     if (far === 'all') {
       outOfReach.add(name);
     }
-    // Some within reach: only they are used, and the others get no SYN.
-    return block.replace(SERVER_LINE, (line, address: string) =>
-      far === 'all' ? UNAVAILABLE_SERVER : isAttached(address, attached) ? line : `${line.slice(0, -1)} down;`,
-    );
-  });
-  if (outOfReach.size === 0) {
-    return { text: changed, outOfReach: [] };
   }
-  const plain = changed.replace(/(\bproxy_pass http)s(:\/\/([0-9a-f]{12}_[a-z0-9_]*))/g, (all, start, end, name) =>
-    outOfReach.has(name as string) ? `${start as string}${end as string}` : all,
+  if (pieces.length === 0) {
+    return { text, outOfReach: [] };
+  }
+  return {
+    text: overPlainHttp([...pieces, text.slice(done)].join(''), outOfReach),
+    outOfReach: [...outOfReach],
+  };
+}
+
+function unavailable(block: string): string {
+  return block.replace(SERVER_LINE, UNAVAILABLE_SERVER);
+}
+
+/** Some are within reach: only they are used, and the others get no SYN. */
+function onlyNear(block: string, attached: readonly Subnet[]): string {
+  return block.replace(SERVER_LINE, (line, address: string) =>
+    isAttached(address, attached) ? line : `${line.slice(0, -1)} down;`,
   );
-  return { text: plain, outOfReach: [...outOfReach] };
+}
+
+/** The internal server speaks no TLS. */
+function overPlainHttp(text: string, pools: ReadonlySet<string>): string {
+  return pools.size === 0
+    ? text
+    : text.replace(
+        /(\bproxy_pass http)s(:\/\/([0-9a-f]{12}_[a-z0-9_]*))/g,
+        (all, start: string, end: string, name: string) => (pools.has(name) ? `${start}${end}` : all),
+      );
 }
 
 function farServers(body: string, attached: readonly Subnet[]): 'none' | 'some' | 'all' {
-  const near = Array.from(body.matchAll(SERVER_LINE), ([, address = '']) => isAttached(address, attached));
-  if (near.every(Boolean)) {
+  let near = 0;
+  let all = 0;
+  for (const [, address = ''] of body.matchAll(SERVER_LINE)) {
+    all += 1;
+    near += isAttached(address, attached) ? 1 : 0;
+  }
+  if (near === all) {
     return 'none';
   }
-  return near.some(Boolean) ? 'some' : 'all';
+  return near > 0 ? 'some' : 'all';
 }
