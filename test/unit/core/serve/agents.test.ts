@@ -1,0 +1,209 @@
+import { describe, expect, it } from 'vitest';
+import { createBoard } from '../../../../src/core/board.ts';
+import { type AgentsDesk, createAgentsDesk } from '../../../../src/core/serve/agents.ts';
+import { createArtifact, manifestOf } from '../../../../src/model/artifact.ts';
+import { createFinding, findingKey } from '../../../../src/model/finding.ts';
+import { sha256Hex } from '../../../../src/model/revision.ts';
+import { createCell } from '../../../../src/runtime/cell.ts';
+import type { AgentDirective, AgentHello, AgentReport } from '../../../../src/wire/contract.ts';
+import { refusalReason } from '../../../../src/wire/errors.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { extensionSettings } from '../../../support/settings.ts';
+import { silent } from '../../../support/wire.ts';
+
+const hello = (taskId: string, artifactDigest?: string): AgentHello => ({
+  taskId,
+  nodeId: `node-of-${taskId}`,
+  proxyVersion: '1.30.6',
+  artifactDigest,
+});
+const artifactOf = (text: string) =>
+  createArtifact([{ path: '/etc/nginx/nginx.conf', mode: 0o444, bytes: Buffer.from(text) }]);
+const applied = (text: string, findings: AgentReport['findings'] = []): AgentReport => ({
+  artifactDigest: artifactOf(text).digest,
+  outcome: { kind: 'applied' },
+  durationMs: 1,
+  findings,
+});
+const refused = (text: string, reason: string): AgentReport => ({
+  artifactDigest: artifactOf(text).digest,
+  outcome: { kind: 'refused', reason },
+  durationMs: 1,
+  findings: [],
+});
+
+function setUp(hitless = true) {
+  const settings = { ...extensionSettings(), hitless };
+  const board = createBoard([settings], findingKey, { onNew: () => undefined, onGone: () => undefined });
+  const extension = board.extensions.get('default');
+  if (extension === undefined) {
+    throw new Error('no extension');
+  }
+  const time = { now: 0 };
+  const desk = createAgentsDesk({ extension, board, epoch: 'e1', clock: { now: () => time.now }, logger: silent });
+  let sequence = 0;
+  return {
+    desk,
+    time,
+    render(text: string) {
+      sequence += 1;
+      const revision = { digest: sha256Hex(Buffer.from(text)), sequence, versionIndex: sequence };
+      extension.rendered.set({ revision, artifact: artifactOf(text), requirements: { networks: [], secrets: [] } });
+    },
+    sessions: () => extension.agents.get()?.sessions ?? [],
+    codes: () => board.findings().map(({ code, value }) => [code, value]),
+  };
+}
+
+/** One agent's session, with the directives that core has sent so far. */
+function open(desk: AgentsDesk, greeting: AgentHello) {
+  const stop = new AbortController();
+  const reports = createCell<AgentReport>();
+  const silence = new AbortController();
+  const directives: AgentDirective[] = [];
+  async function* said(): AsyncIterable<AgentReport> {
+    try {
+      yield* reports.watch(silence.signal);
+    } catch {
+      // The agent ends its side.
+    }
+  }
+  const ended = (async () => {
+    for await (const directive of desk.session(greeting, said(), stop.signal)) {
+      directives.push(directive);
+    }
+  })();
+  ended.catch(() => undefined); // looked at by those who care
+  return {
+    directives,
+    ended,
+    stop,
+    report: (report: AgentReport) => reports.set(report),
+    hangUp: () => silence.abort(),
+  };
+}
+
+const told = (directives: readonly AgentDirective[]) =>
+  directives.map((directive) => (directive.kind === 'serve' ? directive.manifest.digest : 'none'));
+
+describe('a session', () => {
+  it('is told the newest artifact at once, then each newer one, and equal ones once', async () => {
+    const { desk, render } = setUp();
+    render('one');
+    const agent = open(desk, hello('t1'));
+    await eventually(() => told(agent.directives).length === 1);
+    render('one');
+    render('two');
+    await eventually(() => told(agent.directives).length === 2);
+    expect(told(agent.directives)).toEqual(['one', 'two'].map((text) => artifactOf(text).digest));
+  });
+
+  it('waits for the first artifact, and in classic mode is told that there is none for it', async () => {
+    const waiting = setUp();
+    const agent = open(waiting.desk, hello('t1'));
+    await eventually(() => waiting.sessions().length === 1);
+    expect(agent.directives).toEqual([]);
+    const classic = setUp(false);
+    classic.render('one');
+    const other = open(classic.desk, hello('t1'));
+    await eventually(() => told(other.directives).length === 1);
+    expect(told(other.directives)).toEqual(['none']);
+  });
+
+  it('shows what each proxy serves and refuses, while it lasts', async () => {
+    const { desk, render, sessions } = setUp();
+    render('two');
+    const agent = open(desk, hello('t1', artifactOf('one').digest));
+    await eventually(() => sessions()[0]?.artifactDigest === artifactOf('one').digest);
+    agent.report(refused('two', '[emerg] no'));
+    await eventually(() => sessions()[0]?.refused?.reason === '[emerg] no');
+    expect(desk.proxies()).toEqual([
+      {
+        taskId: 't1',
+        nodeId: 'node-of-t1',
+        artifactDigest: artifactOf('one').digest,
+        refused: { artifactDigest: artifactOf('two').digest, reason: '[emerg] no' },
+      },
+    ]);
+    agent.report(applied('two'));
+    await eventually(() => sessions()[0]?.refused === undefined);
+    expect(sessions()[0]?.artifactDigest).toBe(artifactOf('two').digest);
+    agent.hangUp();
+    await agent.ended;
+    expect(sessions()).toEqual([]);
+  });
+
+  it('gives way to a newer one of the same task, whose word then counts', async () => {
+    const { desk, sessions } = setUp();
+    const older = open(desk, hello('t1'));
+    await eventually(() => sessions().length === 1);
+    const newer = open(desk, hello('t1', artifactOf('one').digest));
+    const failure: unknown = await older.ended.catch((error: unknown) => error);
+    expect(refusalReason(failure)).toBe('precondition');
+    older.report(applied('late'));
+    newer.report(applied('two'));
+    await eventually(() => sessions()[0]?.artifactDigest === artifactOf('two').digest);
+    expect(sessions()).toHaveLength(1);
+  });
+
+  it('ends when the caller goes away, and others do not notice', async () => {
+    const { desk, sessions } = setUp();
+    const [one, two] = [open(desk, hello('t1')), open(desk, hello('t2'))];
+    await eventually(() => sessions().length === 2);
+    one.stop.abort(new Error('gone'));
+    await expect(one.ended).rejects.toThrow('gone');
+    two.report(applied('one'));
+    await eventually(() => sessions()[0]?.artifactDigest !== undefined);
+    expect(sessions().map(({ taskId }) => taskId)).toEqual(['t2']);
+  });
+});
+
+describe('findings', () => {
+  const finding = createFinding('SECRET.EXPIRED', 'It has expired.', { value: 'crt' });
+
+  it('of two proxies are one, outlast a broken session for a while, and go when the proxy drains', async () => {
+    const { desk, codes, sessions, time } = setUp();
+    const [one, two] = [open(desk, hello('t1')), open(desk, hello('t2'))];
+    await eventually(() => sessions().length === 2);
+    one.report(applied('one', [finding]));
+    two.report(applied('one', [finding]));
+    await eventually(() => sessions().every(({ artifactDigest }) => artifactDigest !== undefined));
+    expect(codes()).toEqual([['SECRET.EXPIRED', 'crt']]);
+    two.report({ artifactDigest: undefined, outcome: { kind: 'draining' }, durationMs: 0, findings: [] });
+    one.hangUp();
+    await one.ended;
+    expect(codes()).toEqual([['SECRET.EXPIRED', 'crt']]);
+    time.now += 60_000;
+    desk.proxies();
+    await eventually(() => codes().length === 0);
+  });
+
+  it('say that the newest artifact is refused, and nothing of older ones', async () => {
+    const { desk, codes, render, sessions } = setUp();
+    render('one');
+    const [one, two] = [open(desk, hello('t1')), open(desk, hello('t2'))];
+    await eventually(() => sessions().length === 2);
+    one.report(refused('one', '[emerg] unknown directive'));
+    two.report(refused('one', '[emerg] unknown directive'));
+    await eventually(() => sessions().every((session) => session.refused !== undefined));
+    expect(codes()).toEqual([['DELIVERY.REFUSED', '[emerg] unknown directive']]);
+    render('two');
+    await eventually(() => codes().length === 0);
+  });
+});
+
+describe('blobs', () => {
+  it('are those of the last artifacts, and a stranger is not found', async () => {
+    const { desk, render } = setUp();
+    const agent = open(desk, hello('t1'));
+    for (const text of ['one', 'two', 'three', 'four']) {
+      render(text);
+      await eventually(() => told(agent.directives).includes(artifactOf(text).digest));
+    }
+    const blob = (text: string) => manifestOf(artifactOf(text)).entries[0]?.blob ?? '';
+    expect(desk.blobs([blob('four'), blob('two')]).map(({ bytes }) => String(bytes))).toEqual(['four', 'two']);
+    for (const gone of [blob('one'), '0'.repeat(64)]) {
+      expect(() => desk.blobs([gone])).toThrow(/no artifact of late/);
+    }
+  });
+});
