@@ -91,7 +91,13 @@ export interface ExtensionBoard {
 }
 
 /** Where a finding comes from: a new set from one source replaces that source's old one. */
-export type FindingSource = 'settings' | 'feed' | 'routing' | `extension ${string}` | `agents ${string}` | `publish ${string}`;
+export type FindingSource =
+  | 'settings'
+  | 'feed'
+  | 'routing'
+  | `extension ${string}`
+  | `agents ${string}`
+  | `publish ${string}`;
 
 export interface Board {
   readonly extensions: ReadonlyMap<string, ExtensionBoard>;
