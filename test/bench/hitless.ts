@@ -1,5 +1,5 @@
 /**
- * `npm run bench:hitless [-- --json FILE] [--mode hitless|classic] [--feed watch|poll] [--only PHASE,...] [--times N]`
+ * `npm run bench:hitless [-- --json FILE] [--mode hitless|classic] [--feed watch|poll] [--only PHASE,...] [--times N] [--core-log FILE]`
  *
  * A constant load for at least ten minutes while, by script, everything moves that moves in a Swarm's life; how many requests fail.
  * What counts as a failure stands in `hitless/load.ts`. Real Swarm of three nodes: core on the manager, one proxy in host mode on
@@ -9,7 +9,7 @@
  *   lane outer    through an HAProxy before them, as the production layout has it
  *   floor         the same load on a hand-written NGINX file with scripted reloads and nothing else: what can be reached at all
  *
- * `--times 0.1` does a tenth of the repetitions, to try the bench itself.
+ * `--times 0.1` does a tenth of the repetitions, to try the bench itself; `--core-log FILE` keeps what core said.
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -29,6 +29,7 @@ const { values } = parseArgs({
     feed: { type: 'string', default: 'watch' },
     only: { type: 'string' },
     times: { type: 'string', default: '1' },
+    'core-log': { type: 'string' },
   },
 });
 const MODE = values.mode === 'classic' ? 'classic' : 'hitless';
@@ -60,6 +61,10 @@ async function main(): Promise<void> {
       const scene: Scene = { interlock, swarm, times: Number(values.times) };
       await prepare(scene);
       rows.push(...(await underLoad(scene)));
+      if (values['core-log'] !== undefined) {
+        const lines = await interlock.coreLog();
+        await writeFile(values['core-log'], lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+      }
     } finally {
       await interlock.down();
     }

@@ -125,12 +125,14 @@ async function repeat(signal: AbortSignal, work: () => Promise<boolean>): Promis
 async function get(kind: Kind, base: string, host: string, agent: Agent, tally: Tally): Promise<void> {
   const startedAt = performance.now();
   try {
-    const { statusCode, body } = await request(base, { dispatcher: agent, headers: { host }, signal: late() });
-    const text = await body.text();
+    const { statusCode, headers, body } = await request(base, { dispatcher: agent, headers: { host }, signal: late() });
+    await body.dump();
     tally.answered(
       kind,
       performance.now() - startedAt,
-      statusCode === 200 ? undefined : `${base} ${statusCode} ${text.slice(0, 80)}`,
+      statusCode === 200
+        ? undefined
+        : `${base} ${statusCode} from ${String(headers['x-proxy-id'])}, which asked ${String(headers['x-upstream-addr'])}`,
     );
   } catch (error) {
     tally.failed(kind, `${base} ${wordsOf(error)}`);
