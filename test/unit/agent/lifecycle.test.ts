@@ -15,6 +15,7 @@ const fast: AgentState = { kind: 'draining', pace: 'fast' };
 const told = (name: AgentSignal): AgentEvent => ({ kind: 'signal', name });
 const abort: AgentEvent = { kind: 'abort' };
 const ready: AgentEvent = { kind: 'ready' };
+const reload: AgentEvent = { kind: 'reload' };
 
 describe('nextStep', () => {
   it.each<[string, AgentState, AgentEvent, AgentState, readonly string[]]>([
@@ -34,6 +35,9 @@ describe('nextStep', () => {
     ['reloads nothing while draining', graceful, told('SIGHUP'), graceful, []],
     ['says it again to a fast end that lasts', fast, told('SIGTERM'), fast, ['SIGTERM']],
     ['takes a late ready for nothing', fast, ready, fast, []],
+    ['reloads while serving', serving, reload, serving, ['SIGHUP']],
+    ['reloads nothing of its own before NGINX serves', INITIAL_STATE, reload, INITIAL_STATE, []],
+    ['reloads nothing of its own while draining', graceful, reload, graceful, []],
   ])('%s', (_claim, state, event, next, send) => {
     expect(nextStep(state, event)).toEqual({ state: next, send });
   });

@@ -1,0 +1,122 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createArtifact, manifestOf } from '../../../src/model/artifact.ts';
+import { createFinding } from '../../../src/model/finding.ts';
+import { sha256Hex } from '../../../src/model/revision.ts';
+import {
+  type AgentMessage,
+  decodeAgentMessage,
+  decodeBlobPiece,
+  decodeDirective,
+  decodeFetchRequest,
+  encodeAgentMessage,
+  encodeBlobPiece,
+  encodeDirective,
+  encodeFetchRequest,
+} from '../../../src/wire/agent-codec.ts';
+import { assembleBlobs, piecesOf } from '../../../src/wire/blobs.ts';
+import type { AgentDirective, AgentOutcome } from '../../../src/wire/contract.ts';
+import { BLOB_PIECE_BYTES } from '../../../src/wire/limits.ts';
+
+const digests = fc.stringMatching(/^[0-9a-f]{64}$/);
+const ids = fc.stringMatching(/^[A-Za-z0-9._-]{1,30}$/);
+const outcomes: fc.Arbitrary<AgentOutcome> = fc.oneof(
+  fc.constant({ kind: 'applied' as const }),
+  fc.constant({ kind: 'draining' as const }),
+  fc.record({ kind: fc.constant('refused' as const), reason: fc.stringMatching(/^[ -~]{0,100}$/) }),
+);
+const findings = fc.array(
+  fc.string({ maxLength: 20 }).map((value) => createFinding('SECRET.EXPIRED', 'Renew it.', { value })),
+  { maxLength: 3 },
+);
+const messages: fc.Arbitrary<AgentMessage> = fc.oneof(
+  fc.record({
+    kind: fc.constant('hello' as const),
+    hello: fc.record({
+      taskId: ids,
+      nodeId: ids,
+      proxyVersion: ids,
+      artifactDigest: fc.option(digests, { nil: undefined }),
+    }),
+  }),
+  fc.record({
+    kind: fc.constant('report' as const),
+    report: fc.record({ artifactDigest: digests, outcome: outcomes, durationMs: fc.nat(), findings }),
+  }),
+);
+
+describe('what agent and core say to each other', () => {
+  it('arrives as it was sent', () => {
+    fc.assert(
+      fc.property(messages, (message) => {
+        expect(decodeAgentMessage(encodeAgentMessage(message))).toEqual(message);
+      }),
+    );
+  });
+
+  it('is cut or refused, never trusted: any bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        for (const decode of [decodeAgentMessage, decodeDirective, decodeFetchRequest, decodeBlobPiece]) {
+          try {
+            decode(bytes);
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'WIRE.MALFORMED' });
+          }
+        }
+      }),
+    );
+  });
+
+  it('names a task that is no id by no means', () => {
+    for (const taskId of ['', 'a b', 'x\n', 'y'.repeat(129)]) {
+      const hello = { taskId, nodeId: '', proxyVersion: '', artifactDigest: undefined };
+      expect(() => decodeAgentMessage(encodeAgentMessage({ kind: 'hello', hello }))).toThrow(/taskId/);
+    }
+  });
+
+  it('is a manifest with its revision, or nothing', () => {
+    const artifact = createArtifact([{ path: '/etc/nginx/nginx.conf', mode: 0o444, bytes: Buffer.from('x') }]);
+    const revision = { digest: sha256Hex(Buffer.from('r')), sequence: 3, versionIndex: 7, epoch: 'e' };
+    const directives: readonly AgentDirective[] = [
+      { kind: 'none' },
+      { kind: 'serve', revision, manifest: manifestOf(artifact) },
+    ];
+    for (const directive of directives) {
+      expect(decodeDirective(encodeDirective(directive))).toEqual(directive);
+    }
+  });
+});
+
+describe('blobs in pieces', () => {
+  const contents = [0, 1, BLOB_PIECE_BYTES, BLOB_PIECE_BYTES + 1, 3 * BLOB_PIECE_BYTES + 7].map((size) => {
+    const bytes = Buffer.alloc(size, size % 251);
+    return { digest: sha256Hex(bytes), bytes };
+  });
+  const wanted = contents.map(({ digest }) => digest);
+
+  it('come together again, of every size', () => {
+    const assembly = assembleBlobs(decodeFetchRequest(encodeFetchRequest(wanted)));
+    for (const piece of piecesOf(contents)) {
+      expect(piece.bytes.byteLength).toBeLessThanOrEqual(BLOB_PIECE_BYTES);
+      assembly.add(decodeBlobPiece(encodeBlobPiece(piece)));
+    }
+    const whole = assembly.finish();
+    expect(contents.every(({ digest, bytes }) => bytes.equals(whole.get(digest) ?? Buffer.from('none')))).toBe(true);
+  });
+
+  it('are refused when one is missing, doubled, damaged or nobody asked for it', () => {
+    const pieces = [...piecesOf(contents)];
+    const [first] = pieces;
+    const stranger = { digest: '0'.repeat(64), bytes: Buffer.from('x') };
+    const streams = [pieces.slice(0, -1), [...pieces, ...pieces.slice(-1)], first ? [...pieces.slice(1, -1)] : []];
+    for (const stream of streams) {
+      const assembly = assembleBlobs(wanted);
+      for (const piece of stream) {
+        assembly.add(piece);
+      }
+      expect(() => assembly.finish()).toThrow(/did not arrive whole/);
+    }
+    expect(() => assembleBlobs(wanted).add(stranger)).toThrow(/nobody asked for/);
+  });
+});
