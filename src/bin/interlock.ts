@@ -172,7 +172,7 @@ function runAgent(nginxArgs: readonly string[]): Daemon {
     if (!parsed.ok) {
       throw new OperationalError('SETTINGS.INVALID', formatProblems(parsed.problems));
     }
-    return agentMain({ ...parsed.settings, nginxArgs }, tools);
+    return agentMain({ ...parsed.settings, version: packageVersion(), nginxArgs }, tools);
   };
 }
 

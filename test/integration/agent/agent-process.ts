@@ -15,6 +15,7 @@ import { nginxScript } from './real-nginx.ts';
 const PROGRAM = fileURLToPath(new URL('../../../src/bin/interlock.ts', import.meta.url));
 const CHECKOUT = fileURLToPath(new URL('../../../', import.meta.url));
 
+const ENTER_NAMESPACE = 'unshare';
 /** $1: the folder that holds this agent's `etc`, `run` and `cache`. */
 const ENTER = `
 set -e
@@ -76,7 +77,7 @@ export async function startAgentProcess({
   const stdout = await open(join(home, 'stdout'), 'a', 0o666);
   const stderr = await open(join(home, 'stderr'), 'a', 0o666);
   const command = [process.execPath, '--import', 'tsx', PROGRAM, 'agent', '-D', '--', '-e', 'stderr'];
-  const child: ChildProcess = spawn('unshare', ['--mount', 'sh', '-c', ENTER, 'sh', home, ...command], {
+  const child: ChildProcess = spawn(ENTER_NAMESPACE, ['--mount', 'sh', '-c', ENTER, 'sh', home, ...command], {
     cwd: CHECKOUT,
     stdio: ['ignore', stdout.fd, stderr.fd],
     env: { ...process.env, INTERLOCK_NGINX: nginx, ...env },

@@ -206,24 +206,45 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
   });
 
   it('is cut off in the middle of a file: serves the old one, then the whole new one', async () => {
-    const cuts = { left: 2 };
+    const asked = { count: 0 };
+    const core = await startCore(() => ({
+      fetchBlobs: (_caller, _digests, signal) => {
+        asked.count += 1;
+        return new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(new Error('cut')), { once: true });
+        });
+      },
+    }));
+    await using agent = await startAgent();
+    const master = await agent.master();
+    core.deliver(file('whole'));
+    await eventually(() => asked.count === 1);
+    await core.stop();
+    expect(await ask()).toBe('mounted');
+    const again = await startCore();
+    again.deliver(file('whole'));
+    await eventually(async () => (await ask()) === 'whole');
+    expect(await agent.master()).toBe(master);
+  });
+
+  it('serves no file whose bytes are not those of its digest', async () => {
+    const damaged = { on: true };
     const core = await startCore((handlers) => ({
       fetchBlobs: async (caller, digests, signal) => {
         const blobs = await handlers.fetchBlobs(caller, digests, signal);
-        if (cuts.left === 0) {
-          return blobs;
-        }
-        cuts.left -= 1;
-        // Half of the bytes, as when the connection breaks off: they do not have their digest.
-        return blobs.map(({ digest, bytes }) => ({ digest, bytes: bytes.subarray(0, bytes.byteLength / 2) }));
+        return damaged.on
+          ? blobs.map(({ digest, bytes }) => ({ digest, bytes: bytes.subarray(0, bytes.byteLength / 2) }))
+          : blobs;
       },
     }));
     await using agent = await startAgent();
     await agent.master();
-    await core.stop();
-    const again = await startCore();
-    again.deliver(file('whole'));
-    await eventually(async () => (await ask()) === 'whole');
+    core.deliver(file('damaged'));
+    await eventually(async () => (await agent.log()).some(({ msg }) => msg === 'the file did not come'));
+    expect(await ask()).toBe('mounted');
+    damaged.on = false;
+    core.deliver(file('next'));
+    await eventually(async () => (await ask()) === 'next');
   });
 
   it('does not wait where core delivers by rolling the service', async () => {
