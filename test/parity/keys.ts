@@ -1,0 +1,294 @@
+/** What proves each key of config.toml: the top level, `[GRPC]`, `[Extensions.<name>]` and its `Config` for NGINX. */
+import type { CORE_SCHEMA, EXTENSION_SCHEMA, GRPC_SCHEMA } from '../../src/settings/core-schema.ts';
+import type { NGINX_SCHEMA } from '../../src/settings/nginx-options.ts';
+import { inFile, onEngine, onSwarm, proven, type Row, throughNginx, unproven } from './proof.ts';
+
+export type CoreKey = keyof (typeof CORE_SCHEMA)['shape'];
+export type GrpcKey = keyof (typeof GRPC_SCHEMA)['shape'];
+export type ExtensionKey = keyof (typeof EXTENSION_SCHEMA)['shape'];
+export type NginxKey = keyof (typeof NGINX_SCHEMA)['shape'];
+
+const LATER = 'Read and checked, with the finding `SETTINGS.NOT_IN_EFFECT`: a later version acts on it.';
+
+export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
+  ListenAddr: proven([
+    inFile('unit/settings/core-settings', 'reads ListenAddr = %s'),
+    inFile('unit/parity-gaps/core-keys', 'missing: the tasks of the service that core runs as, at the port of ListenAddr'),
+  ]),
+  DockerURL: proven([
+    inFile('unit/core/engine/docker-url', 'reads %s'),
+    inFile('unit/core/engine/dockerode-engine', 'speaks TCP too'),
+    onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
+  ]),
+  TLSCACert: unproven(LATER),
+  TLSCert: unproven(LATER),
+  TLSKey: unproven(LATER),
+  AllowInsecure: unproven(LATER),
+  PollInterval: proven(
+    [
+      inFile('unit/core/observe/observer', 'finds a task change within one poll, though no event tells of it'),
+      inFile('unit/core/observe/observer', 'looks every 250 ms at a service whose replicas are unmet, and only at that one'),
+    ],
+    'Services that are changing are looked at every 250 ms; with the watch nothing is polled.',
+  ),
+  EndpointOverride: proven([inFile('unit/parity-gaps/core-keys', 'is what extensions and proxies dial')]),
+  TaskFeed: proven(
+    [
+      onSwarm('watch/watch', 'takes an endpoint away before its container gets SIGTERM'),
+      onSwarm('watch/watch', 'falls to the poll when the engine dies under it, and comes back with the engine'),
+      inFile('unit/core/observe/watch', 'never opens the socket when told to poll'),
+    ],
+    'A key of ours: task changes as they happen, where the control socket is mounted.',
+  ),
+  NetworkLinger: proven(
+    [
+      onEngine('e2e/publish/hitless', 'what nobody needs is left after NetworkLinger, and can be removed then'),
+      onSwarm(
+        'labels/howtos',
+        'an application leaves with docker stack rm, its network and secrets too, once the proxies let go of them',
+      ),
+    ],
+    'A key of ours: how long a network nobody needs stays attached.',
+  ),
+  ProxyConfigRefresh: proven(
+    [
+      inFile('unit/core/publish/plan', 'exchanges a mounted config that is no longer the newest: %s'),
+      inFile(
+        'integration/core/publish-hitless',
+        'a Proxy Config that has become too old is exchanged, also when core restarted meanwhile',
+      ),
+    ],
+    'A key of ours, for hitless delivery.',
+  ),
+  ReloadsPerMinute: unproven(LATER, 'A key of ours.'),
+  GRPC: unproven(LATER, 'A table of ours: mutual TLS. Tokens are in effect without it.'),
+  Extensions: proven([
+    inFile('unit/settings/core-settings', 'fills in every default of a file with one empty extension'),
+    inFile('unit/settings/core-settings', 'name what two extensions both claim'),
+  ]),
+};
+
+export const GRPC_ROWS: Readonly<Record<GrpcKey, Row>> = {
+  TLSCert: unproven(LATER),
+  TLSKey: unproven(LATER),
+  TLSCACert: unproven(LATER),
+};
+
+const toSpec = (key: ExtensionKey) =>
+  inFile('unit/parity-gaps/extension-keys', 'reaches the spec of its service', `key: '${key}'`);
+const CONSTRAINT = 'A single `=` is read as `==`, with a finding: Swarm itself refuses it.';
+const MAPPED = "The original's image names are read as ours, with a finding.";
+const NO_CONFIG_SERVICE =
+  "Read, with the finding `SETTINGS.NOT_IN_EFFECT`: the agent in the proxy's container does what the config service did.";
+
+export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
+  Image: proven([toSpec('Image'), inFile('unit/settings/core-settings', 'takes our images from whoever knows them')], MAPPED),
+  Args: proven([toSpec('Args'), inFile('unit/core/publish/plan', 'brings changed settings to both services')]),
+  Labels: proven([toSpec('Labels')]),
+  ContainerLabels: proven([toSpec('ContainerLabels')]),
+  Constraints: proven([toSpec('Constraints')], CONSTRAINT),
+  PlacementPreferences: proven([toSpec('PlacementPreferences')]),
+  ServiceName: proven(
+    [toSpec('ServiceName'), inFile('unit/settings/core-settings', 'names services after their table, each name once')],
+    'Left out, the name follows from the table, and is the same on every start.',
+  ),
+  Networks: proven(
+    [
+      inFile(
+        'integration/core/publish-rolls',
+        'are all that the proxy joins besides the control network; one that is not there is a finding',
+      ),
+      inFile('unit/model/design-answers', 'a service on none of them is not routed, finding'),
+      inFile('unit/model/design-answers', 'a service whose label names another network is not routed, finding'),
+    ],
+    'A service that is on none of them is not routed, with a finding; the original wrote an error into its log.',
+  ),
+  ProxyImage: proven([toSpec('ProxyImage'), inFile('unit/settings/core-settings', 'maps %s')], MAPPED),
+  ProxyArgs: proven([toSpec('ProxyArgs')]),
+  ProxyLabels: proven([toSpec('ProxyLabels')]),
+  ProxyContainerLabels: proven([toSpec('ProxyContainerLabels')]),
+  ProxyServiceName: proven(
+    [toSpec('ProxyServiceName'), inFile('unit/settings/core-settings', 'names services after their table, each name once')],
+    'Left out, the name follows from the table, and is the same on every start.',
+  ),
+  ProxyConfigPath: proven([toSpec('ProxyConfigPath')], 'Default `/etc/nginx/nginx.conf`.'),
+  ProxyReplicas: proven(
+    [
+      toSpec('ProxyReplicas'),
+      inFile('unit/settings/core-settings', 'fills in every default of a file with one empty extension'),
+      onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
+    ],
+    'Left out: 1.',
+  ),
+  ProxyStopSignal: proven([
+    toSpec('ProxyStopSignal'),
+    throughNginx(
+      'agent/drain',
+      'lets a slow response finish, refuses new connections meanwhile, and ends with 0',
+    ),
+  ]),
+  ProxyStopGracePeriod: proven([toSpec('ProxyStopGracePeriod')]),
+  ProxyConstraints: proven(
+    [toSpec('ProxyConstraints'), inFile('unit/core/publish/plan', 'brings changed settings to both services')],
+    CONSTRAINT,
+  ),
+  ProxyPlacementPreferences: proven([toSpec('ProxyPlacementPreferences')]),
+  ProxyUpdateDelay: proven([toSpec('ProxyUpdateDelay')]),
+  ServiceCluster: proven([
+    inFile(
+      'unit/parity-gaps/service-clusters',
+      'a service is routed by the extension whose ServiceCluster its label names, and by no other',
+    ),
+    inFile('unit/parity-gaps/service-clusters', 'a change in one cluster is no new revision of another'),
+  ]),
+  PublishMode: proven([
+    toSpec('PublishMode'),
+    inFile('unit/core/publish/plan', 'publishes start-first in ingress mode and stop-first in host mode, always with rollback'),
+    onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
+  ]),
+  PublishedPort: proven(
+    [toSpec('PublishedPort'), onSwarm('routing/main-job', 'reaches a labelled service through every proxy')],
+    'No default: left out or 0, the port is not published.',
+  ),
+  TargetPort: proven(
+    [toSpec('TargetPort'), inFile('unit/settings/core-settings', 'takes the container ports from either place: %j')],
+    'The same as `Port` of `Config`: one set means both, two that differ stop the start.',
+  ),
+  PublishedSSLPort: proven(
+    [toSpec('PublishedSSLPort'), onSwarm('labels/howtos', 'TLS ended at the proxy, from the secrets of a stack')],
+    'No default: left out or 0, the port is not published.',
+  ),
+  TargetSSLPort: proven(
+    [toSpec('TargetSSLPort'), inFile('unit/settings/core-settings', 'takes the container ports from either place: %j')],
+    'The same as `SSLPort` of `Config`.',
+  ),
+  Template: unproven(
+    "Read, with the finding `SETTINGS.NOT_IN_EFFECT`: the original's Go templates do not run here.",
+    'Go templates do not run here. `GlobalOptions`, `HTTPOptions` and `TCPOptions` take lines of your own.',
+  ),
+  Config: proven([
+    inFile('unit/settings/core-settings', 'hands the Config table on as written, in a form the extension reads again'),
+    inFile('unit/render/options', 'every key has a row'),
+  ]),
+  HitlessServiceUpdate: proven(
+    [
+      onEngine('e2e/publish/hitless', 'a label change makes no new task; the config is stored after quiet'),
+      throughNginx('daemons/hitless', 'serves each change of a label from the same NGINX, and goes on after core was away'),
+      throughNginx('agent/hitless', 'loses no request over a row of reloads, and ends with the newest'),
+      inFile('integration/core/publish-hitless', 'rolls nothing, is told at once and stored after 5 s of quiet'),
+    ],
+    "Default `true`; the original's is `false`.",
+  ),
+  ConfigImage: unproven(NO_CONFIG_SERVICE, 'There is no config service: the agent in the proxy does its work.'),
+  ConfigServiceName: unproven(NO_CONFIG_SERVICE, 'There is no config service: the agent in the proxy does its work.'),
+};
+
+/** Set and by default, in the rendered file. */
+const rendered = (key: NginxKey) => inFile('unit/render/options', 'reaches the file', `key: '${key}'`);
+const NO_EFFECT = inFile('unit/render/options', '%s is without effect, as in the original');
+const NO_EFFECT_SAID = inFile('unit/settings/nginx-options', 'says that a key without effect in the original has none here');
+const SAID = 'Without effect, as in the original; setting it is a finding that says so.';
+const PORTS = [
+  inFile('unit/render/options', 'the listen ports are the model’s'),
+  inFile('unit/settings/core-settings', 'takes the container ports from either place: %j'),
+] as const;
+
+export const NGINX_ROWS: Readonly<Record<NginxKey, Row>> = {
+  Version: proven([rendered('Version')]),
+  HTTPVersion: proven(
+    [rendered('HTTPVersion'), inFile('unit/settings/nginx-options', 'refuses %s = %j and names the key', "['HTTPVersion', '3']")],
+    'A value that cannot be stops the start and names the key. Connections to tasks are kept open.',
+  ),
+  User: proven([rendered('User')], 'Left out: the proxy is not root, and NGINX ignores it.'),
+  PidPath: proven([rendered('PidPath')], 'Below `/run`; `/var/run/` is read as `/run/`.'),
+  MaxConnections: proven([rendered('MaxConnections')]),
+  ConnectTimeout: proven(
+    [rendered('ConnectTimeout'), throughNginx('nginx/traffic', 'costs no request: the next one answers')],
+    'Default 2 s, not 600: a dead node must not make requests hang for ten minutes.',
+  ),
+  SendTimeout: proven([rendered('SendTimeout')]),
+  ReadTimeout: proven([rendered('ReadTimeout')]),
+  IPHash: proven([rendered('IPHash'), throughNginx('nginx/traffic-balance', 'a cookie wins over the option IPHash')]),
+  AdminUser: proven([NO_EFFECT], SAID),
+  AdminPass: proven([NO_EFFECT, NO_EFFECT_SAID], SAID),
+  SSLOpts: proven([NO_EFFECT], SAID),
+  SSLDefaultDHParam: proven([
+    inFile('unit/render/options', 'SSLDefaultDHParam 0 switches SSLDefaultDHParamPath off'),
+  ]),
+  SSLDefaultDHParamPath: proven([rendered('SSLDefaultDHParamPath')]),
+  SSLVerify: proven([NO_EFFECT], SAID),
+  WorkerProcesses: proven([rendered('WorkerProcesses')], 'Default `auto`, not 1.'),
+  RLimitNoFile: proven([rendered('RLimitNoFile')], 'Reaches the file; in the printed template of the original it did not.'),
+  SSLCiphers: proven([rendered('SSLCiphers')]),
+  SSLProtocols: proven(
+    [rendered('SSLProtocols'), throughNginx('nginx/traffic-tls', 'offers TLS 1.2 and 1.3, HTTP/2 by ALPN and HTTP/1.1 without')],
+    'Default TLS 1.2 and 1.3.',
+  ),
+  HideInfoHeaders: proven([rendered('HideInfoHeaders'), inFile('unit/render/options', 'HideInfoHeaders leaves all five out')]),
+  AccessLogPath: proven([rendered('AccessLogPath'), throughNginx('nginx/traffic-addresses', 'can be switched off')]),
+  ErrorLogPath: proven([rendered('ErrorLogPath')]),
+  MainLogFormat: proven([rendered('MainLogFormat'), throughNginx('nginx/traffic-addresses', 'is in the main format')]),
+  TraceLogFormat: proven([
+    rendered('TraceLogFormat'),
+    throughNginx('nginx/traffic-addresses', 'is in the trace format with TraceLogging'),
+  ]),
+  KeepaliveTimeout: proven([rendered('KeepaliveTimeout')]),
+  ClientMaxBodySize: proven([
+    rendered('ClientMaxBodySize'),
+    throughNginx('nginx/traffic-streams', 'above ClientMaxBodySize is refused with 413 before any of it is sent'),
+  ]),
+  ClientBodyBufferSize: proven([rendered('ClientBodyBufferSize')]),
+  ClientHeaderBufferSize: proven([rendered('ClientHeaderBufferSize')]),
+  LargeClientHeaderBuffers: proven([rendered('LargeClientHeaderBuffers')]),
+  ClientBodyTimeout: proven([rendered('ClientBodyTimeout')]),
+  UnderscoresInHeaders: proven([rendered('UnderscoresInHeaders')]),
+  ServerNamesHashBucketSize: proven(
+    [
+      rendered('ServerNamesHashBucketSize'),
+      inFile('property/render/nginx', 'is accepted by NGINX'),
+    ],
+    'A lower bound: the size that is needed is computed.',
+  ),
+  UpstreamZoneSize: proven([rendered('UpstreamZoneSize')], 'No zones unless it is set.'),
+  GlobalOptions: proven([
+    rendered('GlobalOptions'),
+    throughNginx('extension/judge', 'leaves out the one service whose upstream the operator has defined already, with the words of NGINX'),
+    inFile('unit/extension/judge', 'are named by key and line when they are at fault, and nobody is left out'),
+  ]),
+  HTTPOptions: proven([
+    rendered('HTTPOptions'),
+    inFile('unit/render/nginx', 'replace ours where NGINX takes a directive only once'),
+    inFile('unit/extension/judge', 'are named by key and line when they are at fault, and nobody is left out'),
+  ]),
+  TCPOptions: proven([rendered('TCPOptions'), inFile('unit/render/nginx', 'for TCP open a stream block')]),
+  Port: proven(PORTS, 'The same as `TargetPort` of the extension.'),
+  SSLPort: proven(PORTS, 'The same as `TargetSSLPort` of the extension.'),
+  TraceLogging: proven(
+    [rendered('TraceLogging'), throughNginx('nginx/traffic-addresses', 'is in the trace format with TraceLogging')],
+    'A key of ours: switches the trace format on.',
+  ),
+  AccessLogJSON: proven(
+    [rendered('AccessLogJSON'), throughNginx('nginx/traffic-addresses', 'is JSON with AccessLogJSON, whatever the client sends')],
+    'A key of ours.',
+  ),
+  TrustedProxies: proven(
+    [
+      rendered('TrustedProxies'),
+      throughNginx('nginx/traffic-addresses', 'is believed in every header, and adds itself to the chain'),
+      throughNginx('nginx/traffic-addresses', '%s are not believed'),
+    ],
+    'A key of ours: whose `X-Forwarded-*` are believed. Those of all others are overwritten.',
+  ),
+  ProxyProtocol: proven(
+    [
+      rendered('ProxyProtocol'),
+      throughNginx('nginx/traffic-addresses', 'from a trusted balancer tells the client, whose own headers are not believed'),
+      throughNginx('nginx/traffic-tls-edge', 'says who the client is, %s'),
+    ],
+    'A key of ours: the PROXY protocol of an outer balancer, on both ports.',
+  ),
+  PublicSSLPort: proven(
+    [rendered('PublicSSLPort'), throughNginx('nginx/traffic-tls', 'Host %s goes to %s, method and URI as they were')],
+    'A key of ours.',
+  ),
+};
