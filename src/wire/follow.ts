@@ -120,7 +120,9 @@ function createLinkLog(logger: Logger): { set(link: Link, err?: OperationalError
   return {
     set(link, err) {
       if (link === state) {
-        logger.debug({ err }, 'core is still away');
+        if (link === 'waiting') {
+          logger.debug({ err }, 'core is still away');
+        }
         return;
       }
       state = link;
