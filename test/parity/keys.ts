@@ -13,7 +13,10 @@ const LATER = 'Read and checked, with the finding `SETTINGS.NOT_IN_EFFECT`: a la
 export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   ListenAddr: proven([
     inFile('unit/settings/core-settings', 'reads ListenAddr = %s'),
-    inFile('unit/parity-gaps/core-keys', 'missing: the tasks of the service that core runs as, at the port of ListenAddr'),
+    inFile(
+      'unit/parity-gaps/core-keys',
+      'missing: the tasks of the service that core runs as, at the port of ListenAddr',
+    ),
   ]),
   DockerURL: proven([
     inFile('unit/core/engine/docker-url', 'reads %s'),
@@ -27,7 +30,10 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   PollInterval: proven(
     [
       inFile('unit/core/observe/observer', 'finds a task change within one poll, though no event tells of it'),
-      inFile('unit/core/observe/observer', 'looks every 250 ms at a service whose replicas are unmet, and only at that one'),
+      inFile(
+        'unit/core/observe/observer',
+        'looks every 250 ms at a service whose replicas are unmet, and only at that one',
+      ),
     ],
     'Services that are changing are looked at every 250 ms; with the watch nothing is polled.',
   ),
@@ -82,7 +88,10 @@ const NO_CONFIG_SERVICE =
   "Read, with the finding `SETTINGS.NOT_IN_EFFECT`: the agent in the proxy's container does what the config service did.";
 
 export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
-  Image: proven([toSpec('Image'), inFile('unit/settings/core-settings', 'takes our images from whoever knows them')], MAPPED),
+  Image: proven(
+    [toSpec('Image'), inFile('unit/settings/core-settings', 'takes our images from whoever knows them')],
+    MAPPED,
+  ),
   Args: proven([toSpec('Args'), inFile('unit/core/publish/plan', 'brings changed settings to both services')]),
   Labels: proven([toSpec('Labels')]),
   ContainerLabels: proven([toSpec('ContainerLabels')]),
@@ -108,7 +117,10 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ProxyLabels: proven([toSpec('ProxyLabels')]),
   ProxyContainerLabels: proven([toSpec('ProxyContainerLabels')]),
   ProxyServiceName: proven(
-    [toSpec('ProxyServiceName'), inFile('unit/settings/core-settings', 'names services after their table, each name once')],
+    [
+      toSpec('ProxyServiceName'),
+      inFile('unit/settings/core-settings', 'names services after their table, each name once'),
+    ],
     'Left out, the name follows from the table, and is the same on every start.',
   ),
   ProxyConfigPath: proven([toSpec('ProxyConfigPath')], 'Default `/etc/nginx/nginx.conf`.'),
@@ -122,10 +134,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ),
   ProxyStopSignal: proven([
     toSpec('ProxyStopSignal'),
-    throughNginx(
-      'agent/drain',
-      'lets a slow response finish, refuses new connections meanwhile, and ends with 0',
-    ),
+    throughNginx('agent/drain', 'lets a slow response finish, refuses new connections meanwhile, and ends with 0'),
   ]),
   ProxyStopGracePeriod: proven([toSpec('ProxyStopGracePeriod')]),
   ProxyConstraints: proven(
@@ -143,7 +152,10 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ]),
   PublishMode: proven([
     toSpec('PublishMode'),
-    inFile('unit/core/publish/plan', 'publishes start-first in ingress mode and stop-first in host mode, always with rollback'),
+    inFile(
+      'unit/core/publish/plan',
+      'publishes start-first in ingress mode and stop-first in host mode, always with rollback',
+    ),
     onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
   ]),
   PublishedPort: proven(
@@ -173,7 +185,10 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   HitlessServiceUpdate: proven(
     [
       onEngine('e2e/publish/hitless', 'a label change makes no new task; the config is stored after quiet'),
-      throughNginx('daemons/hitless', 'serves each change of a label from the same NGINX, and goes on after core was away'),
+      throughNginx(
+        'daemons/hitless',
+        'serves each change of a label from the same NGINX, and goes on after core was away',
+      ),
       throughNginx('agent/hitless', 'loses no request over a row of reloads, and ends with the newest'),
       inFile('integration/core/publish-hitless', 'rolls nothing, is told at once and stored after 5 s of quiet'),
     ],
@@ -186,8 +201,18 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
 /** Set and by default, in the rendered file. */
 const rendered = (key: NginxKey) => inFile('unit/render/options', 'reaches the file', `key: '${key}'`);
 const NO_EFFECT = inFile('unit/render/options', '%s is without effect, as in the original');
-const NO_EFFECT_SAID = inFile('unit/settings/nginx-options', 'says that a key without effect in the original has none here');
+const NO_EFFECT_SAID = inFile(
+  'unit/settings/nginx-options',
+  'says that a key without effect in the original has none here',
+);
 const SAID = 'Without effect, as in the original; setting it is a finding that says so.';
+/** A line that NGINX refuses is named by its key. */
+const judged = (key: NginxKey) =>
+  inFile(
+    'integration/extension/judge',
+    'names the line of %s that NGINX refuses, and leaves nobody out',
+    `['${key}', `,
+  );
 const PORTS = [
   inFile('unit/render/options', 'the listen ports are the model’s'),
   inFile('unit/settings/core-settings', 'takes the container ports from either place: %j'),
@@ -196,7 +221,10 @@ const PORTS = [
 export const NGINX_ROWS: Readonly<Record<NginxKey, Row>> = {
   Version: proven([rendered('Version')]),
   HTTPVersion: proven(
-    [rendered('HTTPVersion'), inFile('unit/settings/nginx-options', 'refuses %s = %j and names the key', "['HTTPVersion', '3']")],
+    [
+      rendered('HTTPVersion'),
+      inFile('unit/settings/nginx-options', 'refuses %s = %j and names the key', "['HTTPVersion', '3']"),
+    ],
     'A value that cannot be stops the start and names the key. Connections to tasks are kept open.',
   ),
   User: proven([rendered('User')], 'Left out: the proxy is not root, and NGINX ignores it.'),
@@ -212,19 +240,26 @@ export const NGINX_ROWS: Readonly<Record<NginxKey, Row>> = {
   AdminUser: proven([NO_EFFECT], SAID),
   AdminPass: proven([NO_EFFECT, NO_EFFECT_SAID], SAID),
   SSLOpts: proven([NO_EFFECT], SAID),
-  SSLDefaultDHParam: proven([
-    inFile('unit/render/options', 'SSLDefaultDHParam 0 switches SSLDefaultDHParamPath off'),
-  ]),
+  SSLDefaultDHParam: proven([inFile('unit/render/options', 'SSLDefaultDHParam 0 switches SSLDefaultDHParamPath off')]),
   SSLDefaultDHParamPath: proven([rendered('SSLDefaultDHParamPath')]),
   SSLVerify: proven([NO_EFFECT], SAID),
   WorkerProcesses: proven([rendered('WorkerProcesses')], 'Default `auto`, not 1.'),
-  RLimitNoFile: proven([rendered('RLimitNoFile')], 'Reaches the file; in the printed template of the original it did not.'),
+  RLimitNoFile: proven(
+    [rendered('RLimitNoFile')],
+    'Reaches the file; in the printed template of the original it did not.',
+  ),
   SSLCiphers: proven([rendered('SSLCiphers')]),
   SSLProtocols: proven(
-    [rendered('SSLProtocols'), throughNginx('nginx/traffic-tls', 'offers TLS 1.2 and 1.3, HTTP/2 by ALPN and HTTP/1.1 without')],
+    [
+      rendered('SSLProtocols'),
+      throughNginx('nginx/traffic-tls', 'offers TLS 1.2 and 1.3, HTTP/2 by ALPN and HTTP/1.1 without'),
+    ],
     'Default TLS 1.2 and 1.3.',
   ),
-  HideInfoHeaders: proven([rendered('HideInfoHeaders'), inFile('unit/render/options', 'HideInfoHeaders leaves all five out')]),
+  HideInfoHeaders: proven([
+    rendered('HideInfoHeaders'),
+    inFile('unit/render/options', 'HideInfoHeaders leaves all five out'),
+  ]),
   AccessLogPath: proven([rendered('AccessLogPath'), throughNginx('nginx/traffic-addresses', 'can be switched off')]),
   ErrorLogPath: proven([rendered('ErrorLogPath')]),
   MainLogFormat: proven([rendered('MainLogFormat'), throughNginx('nginx/traffic-addresses', 'is in the main format')]),
@@ -243,24 +278,25 @@ export const NGINX_ROWS: Readonly<Record<NginxKey, Row>> = {
   ClientBodyTimeout: proven([rendered('ClientBodyTimeout')]),
   UnderscoresInHeaders: proven([rendered('UnderscoresInHeaders')]),
   ServerNamesHashBucketSize: proven(
-    [
-      rendered('ServerNamesHashBucketSize'),
-      inFile('property/render/nginx', 'is accepted by NGINX'),
-    ],
+    [rendered('ServerNamesHashBucketSize'), inFile('property/render/nginx', 'is accepted by NGINX')],
     'A lower bound: the size that is needed is computed.',
   ),
   UpstreamZoneSize: proven([rendered('UpstreamZoneSize')], 'No zones unless it is set.'),
   GlobalOptions: proven([
     rendered('GlobalOptions'),
-    throughNginx('extension/judge', 'leaves out the one service whose upstream the operator has defined already, with the words of NGINX'),
+    judged('GlobalOptions'),
     inFile('unit/extension/judge', 'are named by key and line when they are at fault, and nobody is left out'),
   ]),
   HTTPOptions: proven([
     rendered('HTTPOptions'),
+    judged('HTTPOptions'),
     inFile('unit/render/nginx', 'replace ours where NGINX takes a directive only once'),
-    inFile('unit/extension/judge', 'are named by key and line when they are at fault, and nobody is left out'),
   ]),
-  TCPOptions: proven([rendered('TCPOptions'), inFile('unit/render/nginx', 'for TCP open a stream block')]),
+  TCPOptions: proven([
+    rendered('TCPOptions'),
+    judged('TCPOptions'),
+    inFile('unit/render/nginx', 'for TCP open a stream block'),
+  ]),
   Port: proven(PORTS, 'The same as `TargetPort` of the extension.'),
   SSLPort: proven(PORTS, 'The same as `TargetSSLPort` of the extension.'),
   TraceLogging: proven(
@@ -268,7 +304,10 @@ export const NGINX_ROWS: Readonly<Record<NginxKey, Row>> = {
     'A key of ours: switches the trace format on.',
   ),
   AccessLogJSON: proven(
-    [rendered('AccessLogJSON'), throughNginx('nginx/traffic-addresses', 'is JSON with AccessLogJSON, whatever the client sends')],
+    [
+      rendered('AccessLogJSON'),
+      throughNginx('nginx/traffic-addresses', 'is JSON with AccessLogJSON, whatever the client sends'),
+    ],
     'A key of ours.',
   ),
   TrustedProxies: proven(
@@ -282,13 +321,19 @@ export const NGINX_ROWS: Readonly<Record<NginxKey, Row>> = {
   ProxyProtocol: proven(
     [
       rendered('ProxyProtocol'),
-      throughNginx('nginx/traffic-addresses', 'from a trusted balancer tells the client, whose own headers are not believed'),
+      throughNginx(
+        'nginx/traffic-addresses',
+        'from a trusted balancer tells the client, whose own headers are not believed',
+      ),
       throughNginx('nginx/traffic-tls-edge', 'says who the client is, %s'),
     ],
     'A key of ours: the PROXY protocol of an outer balancer, on both ports.',
   ),
   PublicSSLPort: proven(
-    [rendered('PublicSSLPort'), throughNginx('nginx/traffic-tls', 'Host %s goes to %s, method and URI as they were')],
+    [
+      rendered('PublicSSLPort'),
+      throughNginx('nginx/traffic-tls-edge', 'that is https only sends plain requests there'),
+    ],
     'A key of ours.',
   ),
 };

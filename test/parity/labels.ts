@@ -50,7 +50,9 @@ export const LABEL_ROWS: Readonly<Record<LabelName, Row>> = {
     [
       howto('context root, cut from the path, beside a service for the rest of the host'),
       throughNginx('nginx/traffic', 'takes the longest prefix on segment borders: %s to %s'),
-      answer('one pool per host and path: context roots live side by side, each with its own pool, options and rewrite'),
+      answer(
+        'one pool per host and path: context roots live side by side, each with its own pool, options and rewrite',
+      ),
     ],
     'Any number of paths on one host, each with its own service, beside one for `/`. `/app` does not match `/apple`.',
   ),
@@ -172,12 +174,10 @@ export const LABEL_ROWS: Readonly<Record<LabelName, Row>> = {
     ],
     'Default 3, and only broken connections count: an application that answers 500 is never taken out for it.',
   ),
-  fail_timeout: proven(
-    [
-      answer('max_fails, fail_timeout: per service; default 3 / 10s'),
-      throughNginx('nginx/traffic-ejection', 'is left out by max_fails %s, and no request fails meanwhile'),
-    ],
-  ),
+  fail_timeout: proven([
+    answer('max_fails, fail_timeout: per service; default 3 / 10s'),
+    throughNginx('nginx/traffic-ejection', 'is left out by max_fails %s, and no request fails meanwhile'),
+  ]),
   weight: proven(
     [
       throughNginx('nginx/traffic-balance', 'share by turns exactly'),

@@ -56,9 +56,10 @@ export function onEngine(file: string, title: string): Proof {
   return { level: 'engine', file: `test/${file}.test.ts`, title };
 }
 
-/** `file` is below `test/integration`. */
-export function throughNginx(file: string, title: string): Proof {
-  return { level: 'nginx', file: `test/integration/${file}.test.ts`, title };
+/** `file` is below `test/integration`. `row`: as in {@link Proof}. */
+export function throughNginx(file: string, title: string, row?: string): Proof {
+  const proof: Proof = { level: 'nginx', file: `test/integration/${file}.test.ts`, title };
+  return row === undefined ? proof : { ...proof, row };
 }
 
 /** `file` is below `test`. `row`: as in {@link Proof}. */

@@ -9,8 +9,9 @@ import { codesPage } from './pages/codes-page.ts';
 import { configPage } from './pages/config-page.ts';
 import { labelsPage } from './pages/labels-page.ts';
 import type { Page } from './pages/page.ts';
+import { parityPage } from './pages/parity-page.ts';
 
-const PAGES: readonly Page[] = [configPage, labelsPage, codesPage];
+const PAGES: readonly Page[] = [configPage, labelsPage, codesPage, parityPage];
 const ROOT = new URL('../../', import.meta.url);
 
 process.exitCode = process.argv.includes('--check') ? await check() : await write();
