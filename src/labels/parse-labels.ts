@@ -124,13 +124,13 @@ function atMost<Item extends { readonly advice: string }>(most: number, items: r
 /** Takes out what cannot work together with the rest. */
 function settle(values: LabelValues): { readonly values: LabelValues; readonly ignored: readonly Note[] } {
   const ignored = findIgnoredLabels(values);
-  const stray = strayRedirects(values);
+  const stray = new Set(strayRedirects(values));
   const defaults = Object.fromEntries(ignored.map(({ label }) => [label, LABELS[label].fallback]));
   return {
     values: {
       ...values,
       hosts: [...new Set(values.hosts)].sort(compareText),
-      redirects: values.redirects.filter((redirect) => !stray.includes(redirect)),
+      redirects: values.redirects.filter((redirect) => !stray.has(redirect)),
       ...defaults,
     },
     ignored: [
@@ -140,7 +140,7 @@ function settle(values: LabelValues): { readonly values: LabelValues; readonly i
         text: undefined,
         advice,
       })),
-      ...stray.map(({ source }) => ({
+      ...[...stray].map(({ source }) => ({
         code: 'LABEL.VALUE_INVALID' as const,
         label: `${LABEL_PREFIX}redirects`,
         text: `${source.scheme}://${source.host}`,

@@ -339,12 +339,13 @@ function withoutLoops(
       ? new Set()
       : findLoops(claims, new Map(built.map(({ entry }) => [entry.host, entry])), published);
   findings.push(...claims.filter((claim) => loops.has(claim)).map(loopFinding));
+  const before = new Map(loops.size === 0 ? [] : last?.hosts.map((entry) => [entry.host, entry]));
   return built.map(({ entry, claims: own }) =>
     own.some((claim) => loops.has(claim))
-      ? keep(
-          last?.hosts.find(({ host }) => host === entry.host),
-          { ...entry, redirects: own.filter((claim) => !loops.has(claim)).map(({ redirect }) => redirect) },
-        )
+      ? keep(before.get(entry.host), {
+          ...entry,
+          redirects: own.filter((claim) => !loops.has(claim)).map(({ redirect }) => redirect),
+        })
       : entry,
   );
 }

@@ -2,10 +2,11 @@
 import type { ClusterHeader, HostEntry, HostTls } from './cluster.ts';
 import { compareText } from './cluster.ts';
 import { createFinding, type Finding } from './finding.ts';
-import type { Origin, Redirect } from './intent.ts';
+import type { Origin, Redirect, RoutingIntent } from './intent.ts';
 import { about, type Member } from './member.ts';
 import type { Hostname } from './names.ts';
 import { canonicalJson } from './revision.ts';
+import { addTo } from './snapshot-index.ts';
 
 /** A redirect with the service that asked for it. */
 export interface RedirectClaim {
@@ -38,10 +39,24 @@ export function chooseRedirects(
 
 function claimsOf(host: Hostname, members: readonly Member[]): readonly RedirectClaim[] {
   return members.flatMap((member) =>
-    member.intent.redirects
-      .filter(({ source }) => source.host === host)
-      .map((redirect): RedirectClaim => ({ redirect, member })),
+    (redirectsByHost(member.intent).get(host) ?? []).map((redirect): RedirectClaim => ({ redirect, member })),
   );
+}
+
+/** A label may hold thousands of redirects of as many hosts: looked through once, not once per host. */
+const sorted = new WeakMap<RoutingIntent, ReadonlyMap<Hostname, readonly Redirect[]>>();
+
+function redirectsByHost(intent: RoutingIntent): ReadonlyMap<Hostname, readonly Redirect[]> {
+  const known = sorted.get(intent);
+  if (known !== undefined) {
+    return known;
+  }
+  const byHost = new Map<Hostname, Redirect[]>();
+  for (const redirect of intent.redirects) {
+    addTo(byHost, redirect.source.host, redirect);
+  }
+  sorted.set(intent, byHost);
+  return byHost;
 }
 
 interface Standing {
@@ -100,7 +115,10 @@ function originText({ scheme, host, port }: Origin): string {
 
 type Published = ClusterHeader['published'];
 
-/** The redirects that lie on a circle, over whichever services and hosts. Those that only lead into one are not among them. */
+/**
+ * The redirects that lie on a circle, over whichever services and hosts. Those that only lead into one are not among them.
+ * Every node has one way on, so each is walked once: a walk that meets itself has found a circle.
+ */
 export function findLoops(
   claims: readonly RedirectClaim[],
   entries: ReadonlyMap<Hostname, HostEntry>,
@@ -111,19 +129,27 @@ export function findLoops(
     const claim = bySource.get(node);
     return claim === undefined ? httpsOnly(node, entries) : nodeIfOurs(claim.redirect.target, published);
   };
-  return new Set(claims.filter((claim) => returnsTo(nodeOf(claim.redirect.source), next, claims.length * 2 + 2)));
+  const seen = new Set<string>();
+  const onCircle = new Set<string>();
+  for (const start of bySource.keys()) {
+    for (const node of circleFrom(start, next, seen)) {
+      onCircle.add(node);
+    }
+  }
+  return new Set(claims.filter((claim) => onCircle.has(nodeOf(claim.redirect.source))));
 }
 
-/** Follows at most `steps` steps: a walk that is longer goes round elsewhere. */
-function returnsTo(start: string, next: (node: string) => string | undefined, steps: number): boolean {
-  let node = next(start);
-  for (let step = 0; node !== undefined && step < steps; step += 1) {
-    if (node === start) {
-      return true;
-    }
+/** The nodes of the circle that a walk from `start` closes; none when it ends, or comes to what was `seen` on an earlier walk. */
+function circleFrom(start: string, next: (node: string) => string | undefined, seen: Set<string>): readonly string[] {
+  const walk = new Map<string, number>();
+  let node: string | undefined = start;
+  while (node !== undefined && !seen.has(node)) {
+    seen.add(node);
+    walk.set(node, walk.size);
     node = next(node);
   }
-  return false;
+  const from = node === undefined ? undefined : walk.get(node);
+  return from === undefined ? [] : [...walk.keys()].slice(from);
 }
 
 function nodeOf({ scheme, host }: Pick<Origin, 'scheme' | 'host'>): string {

@@ -658,6 +658,18 @@ describe('redirects', () => {
     expect(redirectsAt(answer, 'd.local')).toEqual(['http://d.local>http://a.local']);
   });
 
+  it('thousands of redirects of as many hosts are looked through once: each leads to the next, and the last two go round', () => {
+    const count = 20_000;
+    const host = (at: number) => `h${at}.local`;
+    const hosts = Array.from({ length: count }, (_, at) => host(at));
+    const targetOf = (at: number) => host(at === count - 1 ? at - 1 : at + 1);
+    const redirects = hosts.map((source, at) => `http://${source},http://${targetOf(at)}`);
+    const answer = ask({ services: [app('web', { hosts: hosts.join(','), redirects: redirects.join(';') })] });
+    expect(found(answer)).toEqual(Array(2).fill(['ROUTE.REDIRECT_LOOP', 'web', 'redirects']));
+    expect(redirectsAt(answer, host(0))).toEqual(['http://h0.local>http://h1.local']);
+    expect(redirectsAt(answer, host(count - 1))).toEqual([]);
+  });
+
   it('a loop with ssl_only', () => {
     const answer = ask({
       secrets: [secretNamed('cert')],
