@@ -216,6 +216,7 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
         'from a trusted balancer tells the client, whose own headers are not believed',
       ),
       throughNginx('nginx/traffic-tls-edge', 'says who the client is, %s'),
+      throughNginx('docs/outer-balancer', 'names the client over TLS, which ends at the proxies'),
     ],
     "Ingress mode is Swarm's and still hides them; host mode, `TrustedProxies` and `ProxyProtocol` keep them.",
   ),

@@ -326,6 +326,7 @@ export const NGINX_ROWS: Readonly<Record<NginxKey, Row>> = {
         'from a trusted balancer tells the client, whose own headers are not believed',
       ),
       throughNginx('nginx/traffic-tls-edge', 'says who the client is, %s'),
+      throughNginx('docs/outer-balancer', 'names the client over TLS, which ends at the proxies'),
     ],
     'A key of ours: the PROXY protocol of an outer balancer, on both ports.',
   ),
