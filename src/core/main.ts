@@ -14,6 +14,7 @@ import { createAccess } from './access/access.ts';
 import { type Board, createBoard } from './board.ts';
 import { createDockerodeEngine } from './engine/dockerode-engine.ts';
 import type { EngineApi } from './engine/engine-api.ts';
+import { readEngineTls } from './engine/tls-files.ts';
 import { findHome } from './home.ts';
 import { createFeedChoice } from './observe/feed-choice.ts';
 import { createObserver } from './observe/observer.ts';
@@ -56,7 +57,8 @@ const STOP_GRACE_MS = 2_000;
 /** Runs until the signal aborts. Rejects with what made it impossible to go on. */
 export async function coreMain(options: CoreOptions, { signal, logger, clock }: DaemonTools): Promise<void> {
   const { settings, version } = options;
-  const engine = options.engine ?? createDockerodeEngine({ dockerUrl: settings.dockerUrl });
+  const engine =
+    options.engine ?? createDockerodeEngine({ dockerUrl: settings.dockerUrl, tls: readEngineTls(settings.dockerTls) });
   const home = await settle(engine, settings, { signal, logger, clock });
   logger.info(
     { version, endpoint: home.endpoint, stack: home.stack, extensions: settings.extensions.map(({ name }) => name) },

@@ -10,6 +10,11 @@ export type NginxKey = keyof (typeof NGINX_SCHEMA)['shape'];
 
 const LATER = 'Read and checked, with the finding `SETTINGS.NOT_IN_EFFECT`: a later version acts on it.';
 
+const OVER_TLS = [
+  inFile('unit/core/engine/tls', 'is spoken with a CA and a client certificate: %s'),
+  inFile('unit/core/engine/tls', 'is refused with %s'),
+] as const;
+
 export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   ListenAddr: proven([
     inFile('unit/settings/core-settings', 'reads ListenAddr = %s'),
@@ -23,10 +28,10 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
     inFile('unit/core/engine/dockerode-engine', 'speaks TCP too'),
     onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
   ]),
-  TLSCACert: unproven(LATER),
-  TLSCert: unproven(LATER),
-  TLSKey: unproven(LATER),
-  AllowInsecure: unproven(LATER),
+  TLSCACert: proven(OVER_TLS),
+  TLSCert: proven(OVER_TLS),
+  TLSKey: proven(OVER_TLS),
+  AllowInsecure: proven([inFile('unit/core/engine/tls', 'with AllowInsecure takes an engine in spite of %s')]),
   PollInterval: proven(
     [
       inFile('unit/core/observe/observer', 'finds a task change within one poll, though no event tells of it'),
@@ -75,9 +80,9 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
 };
 
 export const GRPC_ROWS: Readonly<Record<GrpcKey, Row>> = {
-  TLSCert: unproven(LATER),
-  TLSKey: unproven(LATER),
-  TLSCACert: unproven(LATER),
+  TLSCert: proven(OVER_TLS),
+  TLSKey: proven(OVER_TLS),
+  TLSCACert: proven(OVER_TLS),
 };
 
 const toSpec = (key: ExtensionKey) =>

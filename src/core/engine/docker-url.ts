@@ -16,7 +16,8 @@ export interface EngineTls {
 }
 
 /**
- * `unix:///run/docker.sock` or `tcp://host:port` (2375 by default, 2376 with TLS).
+ * `unix:///run/docker.sock` or `tcp://host:port` (2375 by default, 2376 with TLS). `http://` and `https://` are read as `tcp://`
+ * without and with TLS. The engine's certificate has to be for the host as it is written here.
  * @throws OperationalError SETTINGS.INVALID for anything else.
  */
 export function dialOptions(dockerUrl: string, tls: EngineTls | undefined): DialOptions {
@@ -24,8 +25,8 @@ export function dialOptions(dockerUrl: string, tls: EngineTls | undefined): Dial
   if (socketPath !== undefined) {
     return { ...WITHOUT_ENVIRONMENT, socketPath, agent: new http.Agent({ keepAlive: true }) };
   }
-  const [, bracketed, plain, port] =
-    /^tcp:\/\/(?:\[([0-9a-f:.]+)\]|([^/:\s]+))(?::(\d{1,5}))?\/?$/i.exec(dockerUrl) ?? [];
+  const [, scheme, bracketed, plain, port] =
+    /^(tcp|https?):\/\/(?:\[([0-9a-f:.]+)\]|([^/:\s]+))(?::(\d{1,5}))?\/?$/i.exec(dockerUrl) ?? [];
   const host = bracketed ?? plain;
   if (host === undefined) {
     throw new OperationalError(
@@ -33,7 +34,11 @@ export function dialOptions(dockerUrl: string, tls: EngineTls | undefined): Dial
       `DockerURL must be unix:///path or tcp://host:port, not "${dockerUrl}"`,
     );
   }
-  return { ...WITHOUT_ENVIRONMENT, host: bracketed === undefined ? host : `[${host}]`, ...overTcp(port, tls) };
+  return {
+    ...WITHOUT_ENVIRONMENT,
+    host: bracketed === undefined ? host : `[${host}]`,
+    ...overTcp(port, tlsOf(scheme, tls)),
+  };
 }
 
 /** dockerode lays its options over DOCKER_HOST and its friends; a key that is present but undefined keeps those out. */
@@ -47,6 +52,11 @@ const WITHOUT_ENVIRONMENT = {
   timeout: undefined,
   protocol: 'http',
 } as unknown as DocumentedOptions; // its type does not allow what `exactOptionalPropertyTypes` calls an explicit undefined
+
+function tlsOf(scheme: string | undefined, tls: EngineTls | undefined): EngineTls | undefined {
+  const name = scheme?.toLowerCase();
+  return name === 'https' ? (tls ?? {}) : name === 'http' ? undefined : tls;
+}
 
 function overTcp(port: string | undefined, tls: EngineTls | undefined): DialOptions {
   if (tls === undefined) {

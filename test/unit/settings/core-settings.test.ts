@@ -237,7 +237,8 @@ ServiceCluster = "4"
   it.each<[string, readonly string[]]>([
     ['[Extensions.a]\nTemplate = "my-template"', ['Extensions.a.Template']],
     ['NetworkLinger = "1m"\nProxyConfigRefresh = "0"\n[Extensions.a]\nHitlessServiceUpdate = true', []],
-    ['tlscert = "/run/secrets/cert"\n[Extensions.a]', ['tlscert']],
+    ['reloadsperminute = 3\n[Extensions.a]', ['reloadsperminute']],
+    ['TLSCACert = "/ca"\nTLSCert = "/cert"\nTLSKey = "/key"\nAllowInsecure = true\n[Extensions.a]', []],
     ['TaskFeed = "watch"\n[Extensions.a]', []],
     [
       'TaskFeed = "poll"\nAllowInsecure = false\nTLSKey = ""\nNetworkLinger = "10m"\n[Extensions.a]\nNetworks = ["web"]',

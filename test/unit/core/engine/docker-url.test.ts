@@ -22,7 +22,7 @@ describe('dialOptions', () => {
     expect(options).toMatchObject({ protocol: 'https', port: '2376', ca: 'CA', cert: 'CERT', key: 'KEY' });
   });
 
-  it.each(['', 'manager:2375', 'unix://relative', 'http://x', 'tcp://a b', 'npipe:////./pipe/docker'])(
+  it.each(['', 'manager:2375', 'unix://relative', 'ftp://x', 'tcp://a b', 'npipe:////./pipe/docker'])(
     'refuses "%s"',
     (url) => {
       expect(() => dialOptions(url, undefined)).toThrow(expect.objectContaining({ code: 'SETTINGS.INVALID' }));
