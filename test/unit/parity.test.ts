@@ -5,13 +5,14 @@ import { describe, expect, it } from 'vitest';
 import { LABEL_NAMES } from '../../src/labels/label-table.ts';
 import { CORE_SCHEMA, EXTENSION_SCHEMA, GRPC_SCHEMA } from '../../src/settings/core-schema.ts';
 import { NGINX_SCHEMA } from '../../src/settings/nginx-options.ts';
+import { isWaiting, type TableName } from '../../src/settings/waiting-keys.ts';
 import { BEHAVIOUR_ROWS } from '../parity/behaviour.ts';
 import { FAULT_ROWS } from '../parity/fault-rows.ts';
 import { FAULTS } from '../parity/faults.ts';
 import { HAPROXY_KEYS, HAPROXY_ROWS } from '../parity/haproxy.ts';
 import { CORE_ROWS, EXTENSION_ROWS, GRPC_ROWS, NGINX_ROWS } from '../parity/keys.ts';
 import { LABEL_ROWS } from '../parity/labels.ts';
-import type { Level, Proof } from '../parity/proof.ts';
+import type { Level, Proof, Row } from '../parity/proof.ts';
 import { TABLES } from '../parity/tables.ts';
 
 /** The folders where tests of a level live. */
@@ -106,6 +107,15 @@ describe('a row', () => {
   it('without a proof says why', () => {
     const silent = ROWS.filter(({ row }) => 'why' in row && row.why.length < 20);
     expect(silent.map(({ where }) => where)).toEqual([]);
+  });
+
+  it.each<[TableName, Readonly<Record<string, Row>>]>([
+    ['core', CORE_ROWS],
+    ['extension', EXTENSION_ROWS],
+    ['nginx', NGINX_ROWS],
+  ])('of a key of the table %s is without a proof only where the key is without effect', (table, rows) => {
+    const unproven = Object.entries(rows).filter(([, row]) => 'why' in row);
+    expect(unproven.map(([key]) => key).filter((key) => !isWaiting(table, key))).toEqual([]);
   });
 
   it('names tests that are there, by their titles', () => {
