@@ -20,6 +20,8 @@ export interface FakeEngineOptions {
   readonly apiVersion?: string;
   readonly minApiVersion?: string;
   readonly engineVersion?: string;
+  /** The Swarm's certificate authority; default: not told, so there is no watch. */
+  readonly trustRoot?: string;
   /** Nodes at the start; default one manager `m1`. */
   readonly nodes?: readonly NewNode[];
   /** One step of a task's life in ms; default 2. */
@@ -64,6 +66,7 @@ export async function createFakeEngine(options: FakeEngineOptions = {}): Promise
   const engine = {
     apiVersion: options.apiVersion ?? '1.51',
     engineVersion: options.engineVersion ?? '28.5.2',
+    trustRoot: options.trustRoot,
     reachable: true,
   };
   const facts = () => ({ ...engine, minApiVersion: options.minApiVersion ?? '1.24', isManager: swarm.isManager() });

@@ -14,6 +14,7 @@ export interface EngineFacts {
   readonly apiVersion: string;
   readonly minApiVersion: string;
   readonly engineVersion: string;
+  readonly trustRoot: string | undefined;
   readonly isManager: boolean;
 }
 
@@ -215,7 +216,7 @@ function versionJson({ engineVersion, apiVersion, minApiVersion }: EngineFacts):
   return { Version: engineVersion, ApiVersion: apiVersion, MinAPIVersion: minApiVersion, Os: 'linux', Arch: 'amd64' };
 }
 
-function infoJson({ engineVersion, isManager }: EngineFacts, store: Store): unknown {
+function infoJson({ engineVersion, isManager, trustRoot }: EngineFacts, store: Store): unknown {
   const self = [...store.nodes.values()].find((node) => node.Spec.Role === 'manager');
   return {
     ID: 'fake',
@@ -227,6 +228,7 @@ function infoJson({ engineVersion, isManager }: EngineFacts, store: Store): unkn
       LocalNodeState: 'active',
       ControlAvailable: isManager,
       Nodes: store.nodes.size,
+      ...(trustRoot === undefined ? {} : { Cluster: { TLSInfo: { TrustRoot: trustRoot } } }),
     },
   };
 }

@@ -51,6 +51,8 @@ export interface AgentProcessOptions {
   readonly secrets?: Readonly<Record<string, string>>;
   /** Beside the mounted file. */
   readonly etc?: Readonly<Record<string, string>>;
+  /** What runs `interlock`; default: the sources. */
+  readonly program?: readonly string[];
 }
 
 export async function startAgentProcess({
@@ -58,6 +60,7 @@ export async function startAgentProcess({
   mounted,
   secrets = {},
   etc = {},
+  program = [process.execPath, '--import', 'tsx', PROGRAM],
 }: AgentProcessOptions): Promise<AgentProcess> {
   const home = await mkdtemp(join(tmpdir(), 'interlock-agent-'));
   await chmod(home, 0o755);
@@ -76,7 +79,7 @@ export async function startAgentProcess({
   const nginx = await nginxScript(home, await nginxRoot());
   const stdout = await open(join(home, 'stdout'), 'a', 0o666);
   const stderr = await open(join(home, 'stderr'), 'a', 0o666);
-  const command = [process.execPath, '--import', 'tsx', PROGRAM, 'agent', '-D', '--', '-e', 'stderr'];
+  const command = [...program, 'agent', '-D', '--', '-e', 'stderr'];
   const child: ChildProcess = spawn(ENTER_NAMESPACE, ['--mount', 'sh', '-c', ENTER, 'sh', home, ...command], {
     cwd: CHECKOUT,
     stdio: ['ignore', stdout.fd, stderr.fd],
