@@ -22,7 +22,7 @@ export const BEHAVIOUR_ROWS: Readonly<Record<string, Row>> = {
   ),
   'A request over TLS for a host without TLS': proven(
     [throughNginx('nginx/traffic-tls', 'over HTTP/2 too, and a browser that coalesces is sent back with 421')],
-    '421.',
+    '421 Misdirected Request.',
   ),
   'Headers towards the service': proven(
     [
@@ -71,6 +71,15 @@ export const BEHAVIOUR_ROWS: Readonly<Record<string, Row>> = {
   'Extension and proxy containers': proven(
     [onSwarm('routing/main-job', 'gives the containers of %s nothing they do not need')],
     'Not root, no capability, read-only root. The gRPC API asks for a token.',
+  ),
+  'HAProxy in the place of NGINX': proven(
+    [
+      inFile(
+        'unit/parity-gaps/haproxy-keys',
+        'an extension with the image of the HAProxy preview starts: it stays the image that the file names',
+      ),
+    ],
+    'There is no HAProxy extension. Its `Config` table is read as one for NGINX; its image speaks nothing that core understands, so that cluster is served nothing.',
   ),
   'Without an engine: interlock render and interlock snapshot': proven(
     [inFile('integration/bin/render', 'renders to the very bytes that the daemons deploy, and holds no environment')],

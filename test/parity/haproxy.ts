@@ -34,8 +34,8 @@ export const HAPROXY_ROWS = Object.fromEntries(
 
 function rowOf(key: HaproxyKey): Row {
   const only: readonly HaproxyKey[] = HAPROXY_ONLY;
-  const differs = only.includes(key)
-    ? 'There is no HAProxy extension: the key is ignored, with the finding `SETTINGS.KEY_UNKNOWN`.'
-    : 'There is no HAProxy extension: the key means what it means for NGINX.';
-  return proven([inFile('unit/parity-gaps/haproxy-keys', TITLE)], differs);
+  const proof = inFile('unit/parity-gaps/haproxy-keys', TITLE);
+  return only.includes(key)
+    ? proven([proof], 'Ignored, with the finding `SETTINGS.KEY_UNKNOWN`: the NGINX extension has no such key.')
+    : proven([proof]);
 }
