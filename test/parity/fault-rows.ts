@@ -221,7 +221,10 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
     "Ingress mode is Swarm's and still hides them; host mode, `TrustedProxies` and `ProxyProtocol` keep them.",
   ),
   40: proven(
-    [inFile('unit/settings/core-settings', 'leave equal ports of host-mode proxies alone: their nodes may differ')],
+    [
+      onSwarm('labels/clusters', 'serve their own services, each at its own proxies, on one port of different nodes'),
+      inFile('unit/settings/core-settings', 'leave equal ports of host-mode proxies alone: their nodes may differ'),
+    ],
     'In ingress mode that is so in Swarm. In host mode clusters on different nodes share port numbers.',
   ),
   41: proven(

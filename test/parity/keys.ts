@@ -87,6 +87,10 @@ export const GRPC_ROWS: Readonly<Record<GrpcKey, Row>> = {
 
 const toSpec = (key: ExtensionKey) =>
   inFile('unit/parity-gaps/extension-keys', 'reaches the spec of its service', `key: '${key}'`);
+const OWN_CLUSTER = onSwarm(
+  'labels/clusters',
+  'serve their own services, each at its own proxies, on one port of different nodes',
+);
 const CONSTRAINT = 'A single `=` is read as `==`, with a finding: Swarm itself refuses it.';
 const MAPPED = "The original's image names are read as ours, with a finding.";
 const NO_CONFIG_SERVICE =
@@ -103,11 +107,20 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   Constraints: proven([toSpec('Constraints')], CONSTRAINT),
   PlacementPreferences: proven([toSpec('PlacementPreferences')]),
   ServiceName: proven(
-    [toSpec('ServiceName'), inFile('unit/settings/core-settings', 'names services after their table, each name once')],
+    [
+      toSpec('ServiceName'),
+      OWN_CLUSTER,
+      inFile('unit/settings/core-settings', 'names services after their table, each name once'),
+    ],
     'Left out, the name follows from the table, and is the same on every start.',
   ),
   Networks: proven(
     [
+      OWN_CLUSTER,
+      onSwarm(
+        'labels/clusters',
+        'a service that names none of them, or is on none of their networks, is a finding and not routed',
+      ),
       inFile(
         'integration/core/publish-rolls',
         'are all that the proxy joins besides the control network; one that is not there is a finding',
@@ -124,6 +137,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ProxyServiceName: proven(
     [
       toSpec('ProxyServiceName'),
+      OWN_CLUSTER,
       inFile('unit/settings/core-settings', 'names services after their table, each name once'),
     ],
     'Left out, the name follows from the table, and is the same on every start.',
@@ -143,12 +157,21 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ]),
   ProxyStopGracePeriod: proven([toSpec('ProxyStopGracePeriod')]),
   ProxyConstraints: proven(
-    [toSpec('ProxyConstraints'), inFile('unit/core/publish/plan', 'brings changed settings to both services')],
+    [
+      toSpec('ProxyConstraints'),
+      OWN_CLUSTER,
+      inFile('unit/core/publish/plan', 'brings changed settings to both services'),
+    ],
     CONSTRAINT,
   ),
   ProxyPlacementPreferences: proven([toSpec('ProxyPlacementPreferences')]),
   ProxyUpdateDelay: proven([toSpec('ProxyUpdateDelay')]),
   ServiceCluster: proven([
+    OWN_CLUSTER,
+    onSwarm(
+      'labels/clusters',
+      'do not notice each other: a change in one leaves the tasks and the version indexes of the other',
+    ),
     inFile(
       'unit/parity-gaps/service-clusters',
       'a service is routed by the extension whose ServiceCluster its label names, and by no other',
@@ -157,6 +180,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ]),
   PublishMode: proven([
     toSpec('PublishMode'),
+    OWN_CLUSTER,
     inFile(
       'unit/core/publish/plan',
       'publishes start-first in ingress mode and stop-first in host mode, always with rollback',

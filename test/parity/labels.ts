@@ -38,6 +38,7 @@ export const LABEL_ROWS: Readonly<Record<LabelName, Row>> = {
   ),
   service_cluster: proven(
     [
+      onSwarm('labels/clusters', 'serve their own services, each at its own proxies, on one port of different nodes'),
       inFile(
         'unit/parity-gaps/service-clusters',
         'a service is routed by the extension whose ServiceCluster its label names, and by no other',
@@ -180,6 +181,7 @@ export const LABEL_ROWS: Readonly<Record<LabelName, Row>> = {
   ]),
   weight: proven(
     [
+      onSwarm('labels/clusters', 'shares requests between services of one host, and follows the label'),
       throughNginx('nginx/traffic-balance', 'share by turns exactly'),
       throughNginx('nginx/traffic-balance', 'share the cookies too'),
       answer('times weight, which is each service its own and no option that differs'),
