@@ -1,4 +1,4 @@
-/** An outer balancer as the production layout has it: HAProxy (Debian's) in TCP-free HTTP mode before the proxies, on loopback. */
+/** An outer balancer as the production layout has it: HAProxy (Debian's) in HTTP mode before the proxies, on loopback. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,9 @@ export interface OuterBalancer {
 /**
  * Tries another proxy when a connection cannot be made or ends without an answer. A proxy that is told to stop closes its listeners
  * first, so the check leaves it within a second and the retry covers that second.
+ *
+ * `http-reuse never`: connections to a proxy are not shared between clients. A connection that carried a long download through
+ * reloads is still held by a worker of that long ago, for a second; another client's request on it would meet endpoints of then.
  */
 function config(port: number, proxies: readonly string[]): string {
   const servers = proxies.map(
@@ -32,6 +35,7 @@ defaults
   retries 3
   option redispatch 1
   retry-on conn-failure empty-response
+  http-reuse never
 frontend http
   bind 127.0.0.1:${port}
   default_backend proxies
