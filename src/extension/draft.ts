@@ -31,8 +31,17 @@ export type HeaderOptions =
   | { readonly kind: 'options'; readonly options: NginxOptions; readonly findings: readonly Finding[] }
   | { readonly kind: 'unusable'; readonly reason: string; readonly findings: readonly Finding[] };
 
-/** The `Config` table that came with the model. */
+/** The same header comes with model after model, and the renderer knows what it has printed by the options' object. */
+const read = new WeakMap<ClusterHeader, HeaderOptions>();
+
+/** The `Config` table that came with the model. The same object for the same header. */
 export function optionsOf(header: ClusterHeader): HeaderOptions {
+  const known = read.get(header) ?? readOptions(header);
+  read.set(header, known);
+  return known;
+}
+
+function readOptions(header: ClusterHeader): HeaderOptions {
   const path = configPathOf(header);
   const table = readJson(header.optionsJson);
   if (!table.ok) {

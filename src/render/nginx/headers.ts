@@ -8,8 +8,21 @@ import { block, directive, entry, expression, type Node } from './syntax.ts';
 const REQUEST_ID = '$reqid';
 const REQUEST_HOST = '$requested_host';
 
-/** The documented response headers; empty when the operator hides them. A header with an empty value is not sent. */
+const known = new WeakMap<NginxOptions, { readonly serverInfo: string; readonly nodes: readonly Node[] }>();
+
+/** The documented response headers; empty when the operator hides them. The same list for the same options. */
 export function infoHeaders(options: NginxOptions, serverInfo: string): readonly Node[] {
+  const before = known.get(options);
+  if (before?.serverInfo === serverInfo) {
+    return before.nodes;
+  }
+  const nodes = makeInfoHeaders(options, serverInfo);
+  known.set(options, { serverInfo, nodes });
+  return nodes;
+}
+
+/** A header with an empty value is not sent. */
+function makeInfoHeaders(options: NginxOptions, serverInfo: string): readonly Node[] {
   if (options.hideInfoHeaders) {
     return [];
   }

@@ -20,11 +20,14 @@ import {
   surfaceCertificate,
   surfaceListen,
 } from './servers.ts';
-import type { Node } from './syntax.ts';
+import { type Node, printed } from './syntax.ts';
 import { type CertificatePair, pairKey } from './tls.ts';
+import { type Upstream, upstreamOf } from './upstreams.ts';
 
 /** NGINX walks the named locations of a server one by one, so a group stays small. */
 const HOSTS_PER_GROUP = 20;
+/** Servers are children of `http`. */
+const DEPTH = 1;
 
 /** Upstreams, then servers. `hosts` sorted. */
 export function layoutNodes(hosts: readonly HostEntry[], context: ServerContext): readonly Node[] {
@@ -97,9 +100,59 @@ function bySurface(placed: readonly Placed[]): readonly SurfaceGroup[] {
 
 function servingNodes({ surface, hosts }: SurfaceGroup, context: ServerContext): readonly Node[] {
   return [
-    ...groupsOf(hosts.filter(isPlain)).map((group) => groupServer(group, surface, context)),
+    ...groupsOf(hosts.filter(isPlain)).map((group) => groupNode(group, surface, context)),
     ...hosts.filter((host) => !isPlain(host)).map((host) => hostServer(host, surface, context)),
   ];
+}
+
+/** All that a group's block is made of. */
+interface Ingredients {
+  readonly hosts: readonly HostEntry[];
+  readonly upstreams: readonly Upstream[];
+  readonly surface: string;
+  readonly header: ServerContext['header'];
+  readonly options: ServerContext['options'];
+  readonly infoHeaders: ServerContext['infoHeaders'];
+}
+
+/** By the first host: entries are immutable, and those that did not change are the same objects in the next model. */
+const groupsKnown = new WeakMap<HostEntry, { readonly made: Ingredients; readonly node: Node }>();
+
+function groupNode(hosts: readonly HostEntry[], surface: Surface, context: ServerContext): Node {
+  const { header, options, infoHeaders } = context;
+  const made: Ingredients = {
+    hosts,
+    upstreams: hosts.flatMap(({ routes }) => routes.map(({ pool }) => upstreamOf(context.upstreams, pool))),
+    surface: `${surface.http} ${surface.pair === undefined ? '' : pairKey(surface.pair)}`,
+    header,
+    options,
+    infoHeaders,
+  };
+  const [first] = hosts;
+  const known = first && groupsKnown.get(first);
+  if (known !== undefined && isSame(known.made, made)) {
+    return known.node;
+  }
+  const node = printed(groupServer(hosts, surface, context), DEPTH);
+  if (first !== undefined) {
+    groupsKnown.set(first, { made, node });
+  }
+  return node;
+}
+
+function isSame(a: Ingredients, b: Ingredients): boolean {
+  return (
+    a.surface === b.surface &&
+    a.header === b.header &&
+    a.options === b.options &&
+    a.infoHeaders === b.infoHeaders &&
+    sameObjects(a.hosts, b.hosts) &&
+    sameObjects(a.upstreams, b.upstreams)
+  );
+}
+
+function sameObjects(a: readonly object[], b: readonly object[]): boolean {
+  return a.length === b.length && a.every((item, at) => item === b[at]);
 }
 
 /** A server per answer and port; on the TLS port, per certificate too. */
@@ -157,11 +210,15 @@ function groupsOf(hosts: readonly HostEntry[]): readonly (readonly HostEntry[])[
   const count = powerOfTwo(Math.ceil(hosts.length / HOSTS_PER_GROUP));
   const groups = Array.from({ length: count }, (): HostEntry[] => []);
   for (const entry of hosts) {
-    groups[groupIndex(entry.host, count)]?.push(entry);
+    groups[hashOf(entry) % count]?.push(entry);
   }
   return groups.filter((group) => group.length > 0);
 }
 
-function groupIndex(host: string, count: number): number {
-  return createHash('sha256').update(host).digest().readUInt32BE(0) % count;
+const hashes = new WeakMap<HostEntry, number>();
+
+function hashOf(entry: HostEntry): number {
+  const hash = hashes.get(entry) ?? createHash('sha256').update(entry.host).digest().readUInt32BE(0);
+  hashes.set(entry, hash);
+  return hash;
 }

@@ -83,19 +83,31 @@ function asksForHttps({ header, hosts }: ClusterModel): boolean {
   return isTlsOnly(header.defaultTls) || hosts.some(({ tls }) => isTlsOnly(tls));
 }
 
-/** The model is sorted by contract; sorting again costs little and makes equal bytes independent of it. */
+/**
+ * The model is sorted by contract; looking again costs little and makes equal bytes independent of it. What is in order stays the same
+ * object, because what was made of an entry is known by its object.
+ */
 function sortModel(model: ClusterModel): ClusterModel {
-  const hosts = model.hosts.map((entry) => ({
-    ...entry,
-    routes: entry.routes.toSorted((a, b) => compareText(a.prefix, b.prefix)),
-  }));
-  const pools = model.pools.map((pool) => ({
-    ...pool,
-    endpoints: pool.endpoints.toSorted((a, b) => compareText(a.address, b.address) || a.port - b.port),
-  }));
+  const hosts = model.hosts.map((entry) => {
+    const routes = sorted(entry.routes, (a, b) => compareText(a.prefix, b.prefix));
+    return routes === entry.routes ? entry : { ...entry, routes };
+  });
+  const pools = model.pools.map((pool) => {
+    const endpoints = sorted(pool.endpoints, (a, b) => compareText(a.address, b.address) || a.port - b.port);
+    return endpoints === pool.endpoints ? pool : { ...pool, endpoints };
+  });
   return {
     ...model,
-    hosts: hosts.sort((a, b) => compareText(a.host, b.host)),
-    pools: pools.sort((a, b) => compareText(a.id, b.id)),
+    hosts: sorted(hosts, (a, b) => compareText(a.host, b.host)),
+    pools: sorted(pools, (a, b) => compareText(a.id, b.id)),
   };
+}
+
+/** The list itself when it is in order. */
+function sorted<Item>(list: readonly Item[], compare: (a: Item, b: Item) => number): readonly Item[] {
+  const inOrder = list.every((item, at) => {
+    const next = list[at + 1];
+    return next === undefined || compare(item, next) <= 0;
+  });
+  return inOrder ? list : list.toSorted(compare);
 }

@@ -18,7 +18,9 @@ export type Node =
   | { readonly kind: 'block'; readonly text: string; readonly children: readonly Node[] }
   /** An operator's own line, printed as it is. */
   | { readonly kind: 'raw'; readonly text: string }
-  | { readonly kind: 'comment'; readonly text: string };
+  | { readonly kind: 'comment'; readonly text: string }
+  /** All lines of a node, as they are printed at this indentation. */
+  | { readonly kind: 'printed'; readonly text: string; readonly indent: string };
 
 const BARE = /^[A-Za-z0-9_.:/@=*,+~<>?!%&()[\]^|-]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
@@ -55,6 +57,14 @@ export function comment(text: string): Node {
   return { kind: 'comment', text };
 }
 
+/** The same node as text, for one that stands in file after file. @throws InvariantError later, when it is printed at another depth. */
+export function printed(node: Node, depth: number): Node {
+  const indent = INDENT.repeat(depth);
+  const lines: string[] = [];
+  printInto(lines, [node], indent);
+  return { kind: 'printed', text: lines.join('\n'), indent };
+}
+
 /** The text of a file: LF line ends, one directive per line, a line break at the end. */
 export function printNodes(nodes: readonly Node[]): string {
   const lines: string[] = [];
@@ -78,6 +88,12 @@ function printInto(lines: string[], nodes: readonly Node[], indent: string): voi
         break;
       case 'comment':
         lines.push(`${indent}# ${node.text}`);
+        break;
+      case 'printed':
+        if (node.indent !== indent) {
+          throw new InvariantError(`printed for another depth: ${node.text}`);
+        }
+        lines.push(node.text);
         break;
     }
   }

@@ -5,13 +5,15 @@ import type { Balance, UpstreamTls } from '../../model/intent.ts';
 import { InvariantError } from '../../runtime/errors.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
 import { balanceNodes } from './sticky.ts';
-import { block, comment, directive, type Node } from './syntax.ts';
+import { block, comment, directive, type Node, printed } from './syntax.ts';
 
 /** Idle connections per pool and worker. */
 const IDLE_CONNECTIONS = 32;
 /** Below the 5 s after which a Node server, the most impatient of the common ones, closes an idle connection. */
 const IDLE_TIMEOUT = '4s';
 const SLUG_LENGTH = 40;
+/** Upstreams are children of `http`. */
+const DEPTH = 1;
 
 /** A pool that has endpoints, or one that answers 503. */
 export type Upstream =
@@ -59,13 +61,36 @@ export function upstreamName(pool: PoolId): string {
   return `${createHash('sha256').update(pool).digest('hex').slice(0, 12)}_${slug}`;
 }
 
+/** Pools are immutable, and those that did not change are the same objects in the next model: most of a file is printed once. */
+const built = new WeakMap<
+  Pool,
+  { readonly options: NginxOptions; readonly shared: boolean; readonly upstream: Upstream }
+>();
+
 function buildUpstream(pool: Pool, options: NginxOptions, shared: boolean): Upstream {
+  const known = built.get(pool);
+  if (known !== undefined && known.options === options && known.shared === shared) {
+    return known.upstream;
+  }
+  const upstream = makeUpstream(pool, options, shared);
+  built.set(pool, { options, shared, upstream });
+  return upstream;
+}
+
+function makeUpstream(pool: Pool, options: NginxOptions, shared: boolean): Upstream {
   if (pool.endpoints.length === 0) {
     return { kind: 'empty', pool: pool.id };
   }
   const name = upstreamName(pool.id);
   const node = block('upstream', [name], [...upstreamChildren(pool, name, options), ...keepaliveNodes(shared)]);
-  return { kind: 'named', pool: pool.id, name, node, balance: pool.balance, tls: pool.upstreamTls };
+  return {
+    kind: 'named',
+    pool: pool.id,
+    name,
+    node: printed(node, DEPTH),
+    balance: pool.balance,
+    tls: pool.upstreamTls,
+  };
 }
 
 /**
