@@ -1,10 +1,15 @@
 /** Verdict -> core. One attempt; the session repeats it while core is away. */
 import { type ConfigArtifact, manifestOf } from '../model/artifact.ts';
+import { createFinding } from '../model/finding.ts';
 import { sha256Hex } from '../model/revision.ts';
 import { OperationalError } from '../runtime/errors.ts';
 import type { WireClient } from '../wire/client.ts';
 import type { BlobContent, RevisionRef, SubmitOutcome } from '../wire/contract.ts';
+import { refusalReason } from '../wire/errors.ts';
 import type { Verdict } from './judge.ts';
+
+type Usable = Extract<Verdict, { kind: 'usable' }>;
+type Refused = Extract<Verdict, { kind: 'refused' }>;
 
 export type Told = 'accepted' | 'superseded' | 'refused';
 
@@ -22,7 +27,7 @@ export function createTeller(client: Pick<WireClient, 'submitArtifact' | 'refuse
 
   async function submit(
     revision: RevisionRef,
-    { artifact, findings, pending }: Extract<Verdict, { kind: 'usable' }>,
+    { artifact, findings, pending }: Usable,
     signal: AbortSignal,
   ): Promise<Told> {
     const manifest = manifestOf(artifact);
@@ -42,13 +47,32 @@ export function createTeller(client: Pick<WireClient, 'submitArtifact' | 'refuse
 
   return {
     async tell(revision, verdict, signal) {
-      if (verdict.kind === 'usable') {
-        return submit(revision, verdict, signal);
+      const refused = verdict.kind === 'usable' ? await submitUnlessTooLarge(verdict) : verdict;
+      if (typeof refused === 'string') {
+        return refused;
       }
-      await client.refuseRevision({ revision, reason: verdict.reason, findings: verdict.findings }, signal);
+      await client.refuseRevision({ revision, reason: refused.reason, findings: refused.findings }, signal);
       return 'refused';
+
+      async function submitUnlessTooLarge(usable: Usable): Promise<Told | Refused> {
+        try {
+          return await submit(revision, usable, signal);
+        } catch (error) {
+          if (refusalReason(error) !== 'exhausted') {
+            throw error;
+          }
+          return tooLarge(usable);
+        }
+      }
     },
   };
+}
+
+/** Said to core as a refusal, so that people hear why nothing new is served; until the model is smaller the last good file is. */
+function tooLarge({ artifact, findings }: Usable): Refused {
+  const bytes = artifact.files.reduce((sum, file) => sum + file.bytes.byteLength, 0);
+  const reason = `The rendered file has ${bytes} bytes: more than core takes. Spread the services over several service clusters.`;
+  return { kind: 'refused', reason, findings: [...findings, createFinding('PUBLISH.CONFIG_TOO_LARGE', reason)] };
 }
 
 function blobsOf(artifact: ConfigArtifact, wanted: readonly string[]): readonly BlobContent[] {

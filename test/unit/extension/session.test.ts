@@ -94,6 +94,22 @@ describe('the extension', () => {
     expect(Buffer.from(submission.blobs[0]?.bytes ?? []).toString()).toBe('a');
   });
 
+  it('says so when the file is larger than core takes, and goes on with the next', async () => {
+    const huge = artifactOf('x'.repeat(17 * 1024 * 1024));
+    const core = createFakeCore();
+    core.messages.set(full(marked('a'), 1));
+    const { port } = await bench.serve(core.handlers);
+    const render: Render = (model, ...rest) =>
+      model.header.serviceCluster === 'a' ? { artifact: huge, findings: [] } : renderName(model, ...rest);
+    start(port, { check: checker().check, render });
+    const refused = await appears(() => core.refusals[0]);
+    expect(refused.reason).toContain('more than core takes');
+    expect(refused.findings.map(({ code }) => code)).toEqual(['PUBLISH.CONFIG_TOO_LARGE']);
+    core.messages.set(full(marked('b'), 2));
+    await appears(() => core.submissions[0]);
+    expect(textsOf(core)).toEqual(['b']);
+  });
+
   it('renders the newest of a burst, not each', async () => {
     let release: (() => void) | undefined;
     const checked = checker((text) =>
