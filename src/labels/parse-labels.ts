@@ -38,7 +38,7 @@ export function parseLabels(service: Service): LabelOutcome {
   const notes = [
     ...read.notes,
     ...ignored,
-    ...own.flatMap(noteUnknown),
+    ...own.filter(isUnknown).map(noteUnknown),
     ...mistyped,
     ...noteMisplaced(misplaced),
     ...noteMissingHosts(values, read.notes),
@@ -150,15 +150,16 @@ function settle(values: LabelValues): { readonly values: LabelValues; readonly i
   };
 }
 
-function noteUnknown(label: string): readonly Note[] {
-  const name = label.slice(LABEL_PREFIX.length);
-  if (Object.hasOwn(LABELS, name)) {
-    return [];
-  }
-  const near = nearestName(name, LABEL_NAMES);
+function isUnknown(label: string): boolean {
+  return !Object.hasOwn(LABELS, label.slice(LABEL_PREFIX.length));
+}
+
+/** Those beyond the ones that are shown are counted only: to find the nearest name is what costs. */
+function noteUnknown(label: string, position: number): Note {
+  const near = position < MAX_NOTES ? nearestName(label.slice(LABEL_PREFIX.length), LABEL_NAMES) : undefined;
   const advice =
     near === undefined ? 'There is no such label.' : `There is no such label. Did you mean ${LABEL_PREFIX}${near}?`;
-  return [{ code: 'LABEL.UNKNOWN', label, text: undefined, advice }];
+  return { code: 'LABEL.UNKNOWN', label, text: undefined, advice };
 }
 
 /** Beginnings that people write instead of ours; what follows must be a label's name, so nobody else's label is meant. */
