@@ -64,8 +64,9 @@ Exit codes
   0   written            1   not written, or an error with --strict            64   wrong usage
 
 Example: try a label before you deploy it
-  docker exec $(docker ps -qf name=interlock_core) interlock snapshot --out /run/state
-  docker cp ...:/run/state state
+  core=$(docker ps -qf name=interlock_core)
+  docker exec $core interlock snapshot --out /run/interlock/state
+  docker exec $core tar -cC /run/interlock state | tar -x
   # edit state/services.json, e.g. Spec.Labels of one service
   interlock render -c config.toml --state state --out out --strict && diff -r before out
 `;
