@@ -38,21 +38,24 @@ export function streamNodes(model: ClusterModel, options: NginxOptions): readonl
     return lines;
   }
   const passed = passedHosts(model);
+  const byId = new Map(model.pools.map((pool) => [pool.id, pool]));
   const pools = [...new Set([...passed.map(({ pool }) => pool), ...defaultPools(model)])].sort(compareText);
   return [
     ...overridable(ownNodes(model, options), options.tcpOptions),
     ...lines,
-    ...pools.flatMap((pool) => upstreamNodes(poolOf(model, pool), options)),
-    ...hopServers(model, options),
+    ...pools.flatMap((pool) => upstreamNodes(poolOf(byId, pool), options)),
+    ...hopServers(model, byId, options),
     ...passed.map(({ host, pool }) =>
       block(
         'server',
         [],
-        [streamListen(model, options), directive('server_name', host), ...passActions(poolOf(model, pool))],
+        [streamListen(model, options), directive('server_name', host), ...passActions(poolOf(byId, pool))],
       ),
     ),
   ];
 }
+
+type PoolsById = ReadonlyMap<PoolId, Pool>;
 
 interface PassedHost {
   readonly host: Hostname;
@@ -109,7 +112,7 @@ function upstreamNodes(pool: Pool, options: NginxOptions): readonly Node[] {
 }
 
 /** Whatever is not passed through goes to `http`, unless the default backend takes the names that nobody claimed. */
-function hopServers(model: ClusterModel, options: NginxOptions): readonly Node[] {
+function hopServers(model: ClusterModel, byId: PoolsById, options: NginxOptions): readonly Node[] {
   const toHttp = [
     directive('access_log', 'off'),
     directive('proxy_timeout', HOP_TIMEOUT),
@@ -123,7 +126,7 @@ function hopServers(model: ClusterModel, options: NginxOptions): readonly Node[]
   }
   const others = model.hosts.filter(({ tls }) => tls.kind !== 'passthrough');
   return [
-    block('server', [], [...defaults, ...passActions(poolOf(model, pool))]),
+    block('server', [], [...defaults, ...passActions(poolOf(byId, pool))]),
     ...(others.length === 0
       ? []
       : [block('server', [], [streamListen(model, options), ...namesOf(others), ...toHttp])]),
@@ -143,8 +146,8 @@ function namesOf(hosts: readonly HostEntry[]): readonly Node[] {
   return hosts.map(({ host }) => directive('server_name', host));
 }
 
-function poolOf({ pools }: ClusterModel, id: PoolId): Pool {
-  const found = pools.find((pool) => pool.id === id);
+function poolOf(byId: PoolsById, id: PoolId): Pool {
+  const found = byId.get(id);
   if (found === undefined) {
     throw new InvariantError(`the model has no pool ${id}`);
   }
