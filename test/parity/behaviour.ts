@@ -26,6 +26,7 @@ export const BEHAVIOUR_ROWS: Readonly<Record<string, Row>> = {
   ),
   'Headers towards the service': proven(
     [
+      onSwarm('labels/secrets', 'is known by the address that it comes from, whatever it says'),
       throughNginx('nginx/traffic', 'tells the service who asked'),
       throughNginx('nginx/traffic-addresses', '%s are not believed'),
     ],

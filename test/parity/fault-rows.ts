@@ -121,6 +121,8 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
     inFile(ANSWERS, 'short stack names resolve through com.docker.stack.namespace'),
   ]),
   22: proven([
+    onSwarm('labels/secrets', 'serves over TLS, and sends plain requests there, to the published port'),
+    onSwarm('labels/secrets', 'refuses one that another CA has signed, and takes any where nothing is verified'),
     throughNginx('nginx/traffic-tls', 'Host %s goes to %s, method and URI as they were'),
     throughNginx('nginx/traffic-upstream-tls', 'names the requested host without port: %s'),
     throughNginx('nginx/traffic-upstream-tls', 'is refused with 502 at %s: %s'),
@@ -141,6 +143,7 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
   ),
   25: proven(
     [
+      onSwarm('labels/secrets', 'takes a certificate that the CA has signed'),
       throughNginx('nginx/traffic-upstream-tls', 'names the requested host without port: %s'),
       throughNginx('nginx/traffic-tls', 'offers TLS 1.2 and 1.3, HTTP/2 by ALPN and HTTP/1.1 without'),
     ],
@@ -211,6 +214,7 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
   38: proven([throughNginx('nginx/traffic', 'keeps a well-formed X-Request-ID: %s')]),
   39: proven(
     [
+      onSwarm('labels/secrets', 'is known by the address that it comes from, whatever it says'),
       throughNginx(
         'nginx/traffic-addresses',
         'from a trusted balancer tells the client, whose own headers are not believed',

@@ -69,6 +69,7 @@ export const LABEL_ROWS: Readonly<Record<LabelName, Row>> = {
     [
       howto('TLS ended at the proxy, from the secrets of a stack'),
       howto('a secret renewed under a new name is served'),
+      onSwarm('labels/secrets', 'costs its host TLS alone, is a finding, and is served as soon as it is made'),
       throughNginx('nginx/traffic-tls', 'shows its certificate: %s'),
       throughNginx('agent/secrets', 'costs that host TLS, and nobody anything'),
     ],
@@ -84,6 +85,7 @@ export const LABEL_ROWS: Readonly<Record<LabelName, Row>> = {
   ),
   ssl_only: proven(
     [
+      onSwarm('labels/secrets', 'serves over TLS, and sends plain requests there, to the published port'),
       throughNginx('nginx/traffic-tls', 'Host %s goes to %s, method and URI as they were'),
       answer('ssl_only stays: plain HTTP is not served instead'),
     ],
@@ -99,17 +101,24 @@ export const LABEL_ROWS: Readonly<Record<LabelName, Row>> = {
   ),
   ssl_backend: proven(
     [
+      onSwarm('labels/secrets', 'takes a certificate that the CA has signed'),
       throughNginx('nginx/traffic-upstream-tls', 'names the requested host without port: %s'),
       throughNginx('nginx/traffic-upstream-tls', 'carries WebSockets: %s'),
     ],
     'Works; the original never delivered it.',
   ),
   ssl_backend_tls_verify: proven(
-    [throughNginx('nginx/traffic-upstream-tls', 'is refused with 502 at %s: %s'), answer('none is the default')],
+    [
+      onSwarm('labels/secrets', 'refuses one that another CA has signed, and takes any where nothing is verified'),
+      throughNginx('nginx/traffic-upstream-tls', 'is refused with 502 at %s: %s'),
+      answer('none is the default'),
+    ],
     'Works; the original never delivered it. `none` or `required`.',
   ),
   ssl_backend_ca: proven(
     [
+      onSwarm('labels/secrets', 'takes a certificate that the CA has signed'),
+      onSwarm('labels/secrets', 'refuses one that another CA has signed, and takes any where nothing is verified'),
       throughNginx('nginx/traffic-upstream-tls', 'is refused with 502 at %s: %s'),
       answer('CA from secret ssl_backend_ca, attached to the proxy'),
       answer('a CA that is missing fails closed: no endpoint, finding'),
