@@ -75,6 +75,11 @@ export const FINDINGS = {
   'PUBLISH.ROLL_FAILED': { severity: 'error', harm: 'the last good configuration keeps serving' },
   'PUBLISH.ROLL_STUCK': { severity: 'error', harm: 'the task does not start; tasks that run go on' },
   'PUBLISH.NO_AGENT_SESSION': { severity: 'warn', harm: 'each change rolls the proxy service (classic mode)' },
+  'PUBLISH.CONSTRAINT_UNMATCHED': {
+    severity: 'error',
+    harm: 'no task of the service can start; those that run go on until they end',
+  },
+  'PUBLISH.PREFERENCE_UNMATCHED': { severity: 'warn', harm: 'none: tasks are spread as without it' },
   'PUBLISH.NETWORK_UNKNOWN': { severity: 'error', harm: 'the proxy does not join that network' },
 } as const satisfies Record<string, { severity: FindingSeverity; harm: string }>;
 

@@ -213,6 +213,8 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ]),
   HitlessServiceUpdate: proven(
     [
+      onSwarm('labels/clusters', 'scaling the old service to zero moves all requests, and none fails meanwhile'),
+      onSwarm('routing/classic', 'rolls the proxy service onto a new Docker Config for a changed label'),
       onEngine('e2e/publish/hitless', 'a label change makes no new task; the config is stored after quiet'),
       throughNginx(
         'daemons/hitless',

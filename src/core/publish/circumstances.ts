@@ -9,6 +9,7 @@ import { type Attachments, attachmentsOf, unusedIds } from './attachments.ts';
 import type { Delivery } from './desired.ts';
 import type { Json } from './merge.ts';
 import { LABELS } from './names.ts';
+import { placed, placementFindings } from './placement.ts';
 import { appliedSpec, type Desired, mountedBy, neededBy, newest, type Observed, offeredNetwork } from './plan.ts';
 import type { LastGood, Publishing } from './publishing.ts';
 
@@ -25,8 +26,9 @@ export interface Circumstances {
 
 /** Also tells the board. The watches learn from it, so it is called once per pass. */
 export function lookAround(publishing: Publishing, snapshot: Snapshot, observed: Observed): Circumstances {
-  const { extension, home, watches, patience, clock, memory } = publishing;
-  const { settings } = extension;
+  const { board, extension, home, watches, patience, clock, memory } = publishing;
+  const tables = [...board.extensions.values()].map((table) => table.settings);
+  const settings = placed(extension.settings, snapshot, tables);
   const agents = extension.agents.get();
   const { presence, holdMs } = watches.agents.look(runningTasks(snapshot, observed.proxy?.id), agents);
   const mode = settings.hitless && presence !== 'absent' ? 'hitless' : 'classic';
@@ -56,7 +58,11 @@ export function lookAround(publishing: Publishing, snapshot: Snapshot, observed:
     storeInMs: watches.store.dueInMs(),
     gatherMs: mode === 'hitless' ? watches.gather.dueInMs() : 0,
     holdMs: earliest([holdMs, watches.unused.dueInMs(patience.networkLingerMs)]),
-    findings: [...withoutAgent(extension, presence), ...unknownNetworks(publishing, wants.networks)],
+    findings: [
+      ...withoutAgent(extension, presence),
+      ...unknownNetworks(publishing, wants.networks),
+      ...placementFindings(extension.settings, snapshot),
+    ],
   };
 }
 

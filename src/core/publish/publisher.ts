@@ -20,6 +20,7 @@ import { earliest, noteArtifact, runningTasks } from './circumstances.ts';
 import type { Home } from './desired.ts';
 import { createLeftoverRemoval } from './leftovers.ts';
 import { createMemory } from './memory.ts';
+import { nodesOf } from './placement.ts';
 import { createWatches, type Patience, type PublisherTools, type Publishing } from './publishing.ts';
 import { reconcile, storeNewest } from './reconcile.ts';
 import { isSettled } from './roll-watch.ts';
@@ -159,7 +160,10 @@ async function fireEvery(ms: number, clock: Clock, fire: () => void, signal: Abo
   }
 }
 
-/** Our own services' versions, which of their tasks run and whether some do not, and the secrets and networks that a proxy may need. */
+/**
+ * Our own services' versions, which of their tasks run and whether some do not, the secrets and networks that a proxy may need, and
+ * where it may run.
+ */
 function relevantTo({ settings }: ExtensionBoard): (snapshot: Snapshot) => string {
   const names = new Set([settings.serviceName, settings.proxyServiceName]);
   return (snapshot) => {
@@ -173,6 +177,7 @@ function relevantTo({ settings }: ExtensionBoard): (snapshot: Snapshot) => strin
       ]),
       snapshot.secrets.map(({ id, name }) => [id, name]),
       settings.networks === undefined ? [] : snapshot.networks.map(({ id, name }) => [id, name]),
+      nodesOf(snapshot),
     ]);
   };
 }
