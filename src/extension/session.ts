@@ -35,10 +35,12 @@ export interface SessionParts {
 /** Resolves when the signal aborts; rejects for a bug. */
 export async function runSession(parts: SessionParts, signal: AbortSignal): Promise<void> {
   const inbox: Inbox = { newest: createCell<FollowedModel>(), arrived: createTrigger() };
+  const timed = timedRender(parts);
   const desk: Desk = {
     ...parts,
     inbox,
-    judge: createJudge(parts),
+    judge: createJudge({ ...parts, render: timed.render }),
+    renderMs: timed.spentMs,
     teller: createTeller(parts.client),
     unconfirmed: createCell<FollowedModel>(),
   };
@@ -89,20 +91,36 @@ function isSettled(settled: FollowedModel | undefined, followed: FollowedModel):
   );
 }
 
+function timedRender({ render, clock }: SessionParts): { readonly render: Render; readonly spentMs: () => number } {
+  let spentMs = 0;
+  return {
+    render(model, options, context) {
+      const begunAt = clock.now();
+      const outcome = render(model, options, context);
+      spentMs += clock.now() - begunAt;
+      return outcome;
+    },
+    spentMs: () => spentMs,
+  };
+}
+
 interface Desk extends SessionParts {
   readonly inbox: Inbox;
   readonly judge: Judge;
   readonly teller: Teller;
+  /** How long rendering has taken so far. */
+  readonly renderMs: () => number;
   /** The newest that went out after a check of its changed part only. */
   readonly unconfirmed: Cell<FollowedModel>;
 }
 
 async function settle(followed: FollowedModel, desk: Desk, signal: AbortSignal): Promise<void> {
   const begunAt = desk.clock.now();
+  const renderedBefore = desk.renderMs();
   const verdict = await desk.judge.judge(followed, signal);
   const judgedMs = desk.clock.now() - begunAt;
   const log = desk.logger.child(factsOf(followed, verdict));
-  log.debug({ durationMs: judgedMs }, 'judged');
+  log.debug({ durationMs: judgedMs, renderMs: desk.renderMs() - renderedBefore }, 'judged');
   await deliver(followed, verdict, { ...desk, logger: log }, signal);
   if (verdict.kind === 'usable' && verdict.pending) {
     desk.unconfirmed.set(followed);

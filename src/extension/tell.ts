@@ -1,7 +1,6 @@
 /** Verdict -> core. One attempt; the session repeats it while core is away. */
 import { type ConfigArtifact, manifestOf } from '../model/artifact.ts';
 import { createFinding } from '../model/finding.ts';
-import { sha256Hex } from '../model/revision.ts';
 import { OperationalError } from '../runtime/errors.ts';
 import type { WireClient } from '../wire/client.ts';
 import type { BlobContent, RevisionRef, SubmitOutcome } from '../wire/contract.ts';
@@ -76,7 +75,8 @@ function tooLarge({ artifact, findings }: Usable): Refused {
 }
 
 function blobsOf(artifact: ConfigArtifact, wanted: readonly string[]): readonly BlobContent[] {
-  const contents = new Map(artifact.files.map(({ bytes }) => [sha256Hex(bytes), bytes]));
+  // Entries stand in the order of the files, and know their digests already.
+  const contents = new Map(artifact.files.map(({ bytes }, at) => [manifestOf(artifact).entries[at]?.blob, bytes]));
   return wanted.flatMap((digest) => {
     const bytes = contents.get(digest);
     return bytes === undefined ? [] : [{ digest, bytes }];

@@ -188,10 +188,7 @@ function rowOf(of: {
     servedP50Ms: percentile(served, 50),
     servedP99Ms: percentile(served, 99),
     bareReloadMs: of.bare,
-    stagesMs: medians(
-      [...STAGES, 'untilSighup', 'renderMs', 'checkMs', 'fetchMs', 'fitMs', 'writeMs'],
-      ({ stages }) => ({ ...stages }),
-    ),
+    stagesMs: medians([...STAGES, 'untilSighup', 'renderMs', 'fitMs', 'writeMs'], ({ stages }) => ({ ...stages })),
     cpuMs: medians([...ROLES, 'checks'], ({ cpuMs }) => cpuMs),
     bytes: medians(['coreToExtension', 'extensionToCore', 'coreToAgent'], ({ bytes }) => bytes),
     residentMiB: of.resident,

@@ -102,8 +102,10 @@ type Served =
   | { readonly kind: 'refused'; readonly reason: string };
 
 async function serveInstead(bytes: Uint8Array, parts: DeliverParts, signal: AbortSignal): Promise<Served> {
-  const { localise, stage, logger } = parts;
+  const { localise, stage, clock, logger } = parts;
+  const begunAt = clock.now();
   const fitted = localise(bytes);
+  const fittedAt = clock.now();
   if (findDaemonDirective(fitted.head) === 'on') {
     return { kind: 'refused', reason: 'the file says "daemon on;", and NGINX must stay in the foreground' };
   }
@@ -113,7 +115,8 @@ async function serveInstead(bytes: Uint8Array, parts: DeliverParts, signal: Abor
     signal.throwIfAborted();
     return { kind: 'refused', reason: `the file cannot be written: ${toError(error).message}` };
   }
-  logger.debug({ stage: 'staged', sizeBytes: fitted.bytes.byteLength }, 'staged');
+  const durations = { fitMs: fittedAt - begunAt, writeMs: clock.now() - fittedAt };
+  logger.debug({ stage: 'staged', sizeBytes: fitted.bytes.byteLength, ...durations }, 'staged');
   const outcome = await parts.reload(signal);
   if (outcome.kind === 'refused') {
     await stage.takeBack();

@@ -52,13 +52,23 @@ export function isAttached(address: string, attached: readonly Subnet[]): boolea
   return attached.some((subnet) => subnet.family === 'ipv4' && number >= subnet.first && number <= subnet.last);
 }
 
-/** An IPv4 address as a number. */
+const DOT = 46;
+const ZERO = 48;
+
+/** An IPv4 address as a number. Digit by digit: a large file has tens of thousands, and lists of parts cost ten times as much. */
 function numberOf(address: string): number {
   let number = 0;
-  for (const part of address.split('.')) {
-    number = number * 256 + Number(part);
+  let part = 0;
+  for (let at = 0; at < address.length; at += 1) {
+    const code = address.charCodeAt(at);
+    if (code === DOT) {
+      number = number * 256 + part;
+      part = 0;
+    } else {
+      part = part * 10 + code - ZERO;
+    }
   }
-  return number;
+  return number * 256 + part;
 }
 
 /** Names in `/proc/net/route` with destination and mask 0, and in `/proc/net/ipv6_route` with prefix length 0, `lo` excepted (proc(5)). */

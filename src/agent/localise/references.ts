@@ -31,6 +31,10 @@ export function pairId({ certificate, key }: PairReference): string {
 
 /** One pass over the text; names are those of the files below `/run/secrets`. */
 export function findReferences(text: string): References {
+  // Most files are without, and looking for a text takes a fraction of what a pattern does.
+  if (!text.includes(' /run/secrets/')) {
+    return { pairs: new Map(), authorities: new Set() };
+  }
   const pairs = new Map<string, PairReference & { readonly hosts: string[] }>();
   for (const match of text.matchAll(PAIR_LINES)) {
     const [, certificate = '', key = ''] = match;

@@ -8,10 +8,8 @@ export type Stage = (typeof STAGES)[number];
 export interface Stages extends Readonly<Record<Stage, number>> {
   /** From the change to SIGHUP. */
   readonly untilSighup: number;
-  /** Parts of `judge` and `stage`, where the daemons tell of them. */
+  /** Parts of `judge` and of `stage`, the rest of which is the fetching. */
   readonly renderMs: number;
-  readonly checkMs: number;
-  readonly fetchMs: number;
   readonly fitMs: number;
   readonly writeMs: number;
 }
@@ -40,8 +38,6 @@ export function stagesOf(logs: Readonly<Record<Role, readonly LogLine[]>>, chang
     ...(Object.fromEntries(between) as Record<Stage, number>), // one for each stage
     untilSighup: sighup - changedAtMs,
     renderMs: Number(judged['renderMs']),
-    checkMs: Number(judged['checkMs']),
-    fetchMs: Number(staged['fetchMs']),
     fitMs: Number(staged['fitMs']),
     writeMs: Number(staged['writeMs']),
   };
