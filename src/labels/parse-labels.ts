@@ -110,6 +110,8 @@ function readOne(name: LabelName, labels: Service['labels']): ReadLabel {
 /** A value of 64 KiB can hold thousands of bad entries, a service thousands of labels; a few of them tell enough. */
 const MAX_COMPLAINTS = 10;
 const MAX_NOTES = 50;
+/** A label's name may be as long as its value; the names of our own are short. */
+const MAX_SUBJECT = 128;
 
 function atMost<Item extends { readonly advice: string }>(most: number, items: readonly Item[]): readonly Item[] {
   const more = items.length - most;
@@ -196,8 +198,13 @@ function noteMissingHosts({ hosts, default_backend }: LabelValues, notes: readon
 }
 
 function toFinding({ code, label, text, advice }: Note, { name }: Service, serviceCluster: string): Finding {
-  const about = { service: name, serviceCluster, subject: label };
+  const about = { service: name, serviceCluster, subject: shownName(label) };
   return createFinding(code, advice, text === undefined ? about : { ...about, value: text });
+}
+
+/** Anybody's text, like a value: printed to terminals and logs, so cut and without control characters. */
+function shownName(label: string): string {
+  return label.slice(0, MAX_SUBJECT).replace(/\p{C}/gu, '\u00b7');
 }
 
 function toIntent({ id, name, createdAt }: Service, values: LabelValues): RoutingIntent {

@@ -16,6 +16,10 @@ export function findingMessage(finding: Finding): FindingMessage {
   };
 }
 
+/** Longer texts are nobody's: a finding is kept, logged and printed, so whoever sends one must not fill core with it. */
+const MAX_NAME = 512;
+const MAX_ADVICE = 8_192;
+
 /** A code that only a newer or a foreign sender knows stays readable: it becomes `RENDER.OTHER` with the code in its advice. */
 export function findingOf(message: FindingMessage, where: Place): Finding {
   const { code, service, serviceCluster, subject, value, advice } = message;
@@ -23,12 +27,16 @@ export function findingOf(message: FindingMessage, where: Place): Finding {
   return {
     code: known ? code : 'RENDER.OTHER',
     severity: severityOf(message.severity, at(where, 'severity')),
-    service,
-    serviceCluster,
-    subject,
-    value,
-    advice: known ? advice : `${code}: ${advice}`,
+    service: cut(service),
+    serviceCluster: cut(serviceCluster),
+    subject: cut(subject),
+    value: cut(value),
+    advice: (known ? advice : `${code.slice(0, MAX_NAME)}: ${advice}`).slice(0, MAX_ADVICE),
   };
+}
+
+function cut(text: string | undefined): string | undefined {
+  return text?.slice(0, MAX_NAME);
 }
 
 function isFindingCode(code: string): code is FindingCode {

@@ -121,6 +121,13 @@ describe('parseLabels', () => {
     expect(findingsOf(parseLabels(service({ labels })))).toEqual([['LABEL.UNKNOWN', LABEL_PREFIX + name, undefined]]);
   });
 
+  it("cuts a label's name, and takes control characters out of it", () => {
+    const labels = { ...full(HOST), [`${LABEL_PREFIX}\u001b[2J${'x'.repeat(1_000_000)}`]: 'x' };
+    const [[, subject] = []] = findingsOf(parseLabels(service({ labels })));
+    expect(subject).toHaveLength(128);
+    expect(subject).toContain(`${LABEL_PREFIX}\u00b7[2Jxxx`);
+  });
+
   it('sees labels that were put on the containers', () => {
     const outcome = parseLabels(service({ containerLabels: full({ hosts: 'demo.local', port: '80' }) }));
     expect(outcome.kind).toBe('unusable');

@@ -86,6 +86,22 @@ describe('the door names the first value that cannot be', () => {
 });
 
 describe('findings', () => {
+  it('are cut where somebody sends more than people read', () => {
+    const long = 'x'.repeat(1_000_000);
+    const finding = {
+      code: 'RENDER.OTHER',
+      severity: 'warn',
+      service: long,
+      serviceCluster: long,
+      subject: long,
+      value: long,
+    };
+    const { findings } = decodeRefusal(
+      encodeRefusal({ revision, reason: '', findings: [{ ...finding, advice: long } as never] }),
+    );
+    expect(JSON.stringify(findings).length).toBeLessThan(12_000);
+  });
+
   it('with a code that only the sender knows stay readable', () => {
     const finding = {
       code: 'HAPROXY.TOO_OLD',
