@@ -41,9 +41,20 @@ ProxyReplicas = 2
 HitlessServiceUpdate = false
 `;
 
+export interface PrepareOptions {
+  /** Where core listens; default a free port. */
+  readonly port?: number;
+  /** Default: the path in a container, where there is none. */
+  readonly controlSocket?: string;
+}
+
 /** By default in classic mode: there are no agents here. */
-export async function prepareDaemons(fake: FakeEngine, extensions: string = EXTENSION): Promise<Daemons> {
-  const port = await freePort();
+export async function prepareDaemons(
+  fake: FakeEngine,
+  extensions: string = EXTENSION,
+  options: PrepareOptions = {},
+): Promise<Daemons> {
+  const { port = await freePort(), ...more } = options;
   const settings = coreSettings(
     `ListenAddr = "127.0.0.1:${port}"\nDockerURL = "${fake.dockerUrl}"\nEndpointOverride = "127.0.0.1:${port}"\n${extensions}`,
   );
@@ -81,7 +92,10 @@ export async function prepareDaemons(fake: FakeEngine, extensions: string = EXTE
     endpoint: `127.0.0.1:${port}`,
     startCore: (engine) =>
       start('core', (tools) =>
-        coreMain({ settings, findings: [], version: '0.0.0', ...(engine === undefined ? {} : { engine }) }, tools),
+        coreMain(
+          { settings, findings: [], version: '0.0.0', ...more, ...(engine === undefined ? {} : { engine }) },
+          tools,
+        ),
       ),
     startExtension: (extension = 'default') =>
       start('extension', (tools) =>
