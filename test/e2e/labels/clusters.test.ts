@@ -30,7 +30,7 @@ const cleanUps: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
   const archive = await imageArchive();
-  const swarm = await startSwarm({ name: 'clusters', nodes: 2 });
+  const swarm = await startSwarm({ name: 'regions', nodes: 2 });
   cleanUps.unshift(() => swarm.down());
   await swarm.loadImages([archive]);
   interlock = await deployInterlock(swarm, REGIONS.map(table).join(''));
