@@ -194,6 +194,7 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
   ]),
   34: proven(
     [
+      onSwarm('hitless/faults', 'delivers a file above what Swarm stores as it is, and stores it packed'),
       onEngine('e2e/publish/hitless', 'a file of %s is packed'),
       inFile(
         'integration/core/publish-hitless',
