@@ -1,0 +1,259 @@
+/**
+ * Faults between core and its proxies. Each test makes the same claim: the last good configuration serves, and the newest one arrives by
+ * itself.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createCell } from '../../../src/runtime/cell.ts';
+import { createWireClient } from '../../../src/wire/client.ts';
+import type { AgentReport } from '../../../src/wire/contract.ts';
+import { eventually } from '../../support/eventually.ts';
+import { tokenIn } from '../../support/tokens.ts';
+import { openWay } from './cut.ts';
+import { createFaultWorld, type FaultWorld, storedConfigs } from './world.ts';
+
+let world: FaultWorld;
+
+beforeEach(async () => {
+  world = await createFaultWorld();
+});
+
+afterEach(() => world.close());
+
+/** Host names that make a file of about this many bytes, in services of 200 hosts each. */
+function addManyHosts(bytes: number): void {
+  const long = 'x'.repeat(60);
+  const services = Math.ceil(bytes / (200 * 200));
+  for (let index = 0; index < services; index += 1) {
+    const hosts = Array.from({ length: 200 }, (_, host) => `h${index}-${host}.${long}.${long}.${long}.local`);
+    world.fake.swarm.addService({
+      Name: `many${index}`,
+      Labels: { 'com.docker.lb.hosts': hosts.join(), 'com.docker.lb.port': '80' },
+      // Reached at its node, so that no network has to be attached first.
+      EndpointSpec: { Ports: [{ Protocol: 'tcp', TargetPort: 80, PublishedPort: 9_000, PublishMode: 'host' }] },
+    });
+  }
+}
+
+describe('an agent whose way to core is cut', { timeout: 120_000 }, () => {
+  it.each([
+    ['between directive and blobs', 1],
+    ['in the middle of the blobs', 200_000],
+    ['when all blobs have come', 450_000],
+  ])('%s serves the old file or the new one, and the newest when the way is mended', async (_when, bytes) => {
+    world.daemons.startCore();
+    world.daemons.startExtension();
+    world.setHosts('one.local');
+    await eventually(() => world.daemons.served() !== undefined, { timeoutMs: 20_000 });
+    await using way = await openWay(world.daemons.endpoint);
+    await using agent = await world.startProxy({ endpoint: way.endpoint });
+    const master = await agent.master();
+    await world.serves('one.local');
+
+    way.cutAfter(bytes);
+    addManyHosts(400_000);
+    world.setHosts('one.local,two.local');
+    await eventually(() => way.breaks() > 0, { timeoutMs: 20_000 });
+    expect(await world.ask('one.local')).toBe(200);
+    world.setHosts('one.local,three.local'); // while it is away
+    await eventually(() => way.breaks() > 3);
+    expect(await world.ask('one.local')).toBe(200);
+    expect(await world.ask('three.local')).toBe(503);
+
+    way.mend();
+    await world.serves('three.local');
+    expect(await world.ask('two.local')).toBe(503);
+    expect(await agent.master()).toBe(master);
+  });
+
+  it('for a while misses several changes, serves on, and catches up with the last', async () => {
+    world.daemons.startCore();
+    world.daemons.startExtension();
+    world.setHosts('one.local');
+    await using way = await openWay(world.daemons.endpoint);
+    await using agent = await world.startProxy({ endpoint: way.endpoint });
+    const master = await agent.master();
+    await world.serves('one.local');
+    way.cut();
+    for (const change of ['two', 'three', 'four']) {
+      const rendered = () => world.daemons.log.filter(({ msg }) => msg === 'artifact accepted').length;
+      const before = rendered();
+      world.setHosts(`one.local,${change}.local`);
+      await eventually(() => rendered() > before);
+    }
+    expect(await world.ask('one.local')).toBe(200);
+    expect(await world.ask('four.local')).toBe(503);
+    way.mend();
+    await world.serves('four.local');
+    expect(await world.ask('two.local')).toBe(503);
+    expect(await agent.master()).toBe(master);
+  });
+});
+
+describe('a file that only the NGINX of the proxy refuses', { timeout: 120_000 }, () => {
+  it("is reported in NGINX's words, keeps the old one serving, and the next good one arrives", async () => {
+    const core = world.daemons.startCore();
+    const extension = world.daemons.startExtension();
+    world.setHosts('one.local');
+    await using agent = await world.startProxy();
+    const master = await agent.master();
+    await world.serves('one.local');
+    await Promise.all([core.stop(), extension.stop()]);
+
+    // The check of this extension's files passes everything.
+    const bad = await world.withLines('[Extensions.default.Config]\nGlobalOptions = ["nonsense on;"]\n');
+    bad.startCore();
+    bad.startExtension();
+    world.setHosts('one.local,two.local');
+    await eventually(() => expect(world.told()).toContain('DELIVERY.REFUSED'), { timeoutMs: 30_000 });
+    const refused = bad.log
+      .map(({ finding }) => finding as { readonly code: string; readonly value: string } | undefined)
+      .find((finding) => finding?.code === 'DELIVERY.REFUSED');
+    expect(refused?.value).toMatch(/^\[emerg\] unknown directive "nonsense" in .*nginx\.conf:\d+$/);
+    expect(await world.ask('one.local')).toBe(200);
+    expect(await world.ask('two.local')).toBe(503);
+    await bad.stopAll();
+
+    const good = await world.withLines('');
+    good.startCore();
+    good.startExtension();
+    await world.serves('two.local');
+    expect(await agent.master()).toBe(master);
+  });
+});
+
+describe('sessions and reports that are out of order', { timeout: 120_000 }, () => {
+  it('a task that a second agent claims goes back to the one that lives, with what is newest', async () => {
+    world.daemons.startCore();
+    world.daemons.startExtension();
+    world.setHosts('one.local');
+    await using first = await world.startProxy();
+    await first.master();
+    await world.serves('one.local');
+    const taken = () => world.daemons.log.filter(({ msg }) => msg === 'agent connected').length;
+    const before = taken();
+    // The same port: this one's NGINX cannot bind it, and the agent claims the task before that.
+    await using second = await world.startProxy();
+    await eventually(() => taken() > before, { timeoutMs: 20_000 });
+    await second.exitCode;
+    world.setHosts('one.local,two.local');
+    await world.serves('two.local');
+    expect(await world.ask('one.local')).toBe(200);
+  });
+
+  it('a late report of an older file neither accuses the newest one nor holds the next one up', async () => {
+    world.daemons.startCore();
+    world.daemons.startExtension();
+    world.setHosts('one.local');
+    await using agent = await world.startProxy();
+    await agent.master();
+    await world.serves('one.local');
+    const slow = openSlowAgent();
+    const first = await slow.told(1);
+    world.setHosts('one.local,two.local');
+    await world.serves('two.local');
+    await slow.told(2);
+
+    await slow.report(first, { kind: 'refused', reason: '[emerg] too late' });
+    await slow.report(first, { kind: 'applied' });
+    expect(world.told()).not.toContain('DELIVERY.REFUSED');
+    expect(await world.ask('two.local')).toBe(200);
+    world.setHosts('one.local,three.local');
+    await world.serves('three.local');
+    expect(new Set([first, await slow.told(2), await slow.told(3)]).size).toBe(3);
+    await slow.end();
+  });
+});
+
+/** A session by hand, of a task of its own: it reports what the test says, when the test says so. */
+function openSlowAgent() {
+  const stop = new AbortController();
+  const reports = createCell<AgentReport>();
+  const digests: string[] = [];
+  const client = createWireClient({
+    endpoint: world.daemons.endpoint,
+    identity: { role: 'proxy', extension: 'default', version: '1' },
+    token: () => Promise.resolve(tokenIn(world.fake, 'default', 'proxy')),
+  });
+  const hello = { taskId: 'slow', nodeId: 'node1', proxyVersion: '1.30.6', artifactDigest: undefined };
+  const ended = (async () => {
+    for await (const directive of client.agentSession(hello, (over) => reports.watch(over), stop.signal)) {
+      if (directive.kind === 'serve') {
+        digests.push(directive.manifest.digest);
+      }
+    }
+  })();
+  ended.catch(() => undefined); // awaited in end()
+  const heard = () => world.daemons.log.filter(({ msg, task }) => msg === 'report' && task === 'slow').length;
+  return {
+    /** The digest that the `count`th directive named. */
+    told: (count: number) =>
+      eventually(() => {
+        const digest = digests[count - 1];
+        if (digest === undefined) {
+          throw new Error(`${digests.length} directives so far`);
+        }
+        return digest;
+      }),
+    async report(artifactDigest: string, outcome: AgentReport['outcome']) {
+      const before = heard();
+      reports.set({ artifactDigest, outcome, durationMs: 60_000, findings: [] });
+      await eventually(() => heard() > before);
+    },
+    async end() {
+      stop.abort();
+      await Promise.allSettled([ended]);
+      client.close();
+    },
+  };
+}
+
+describe('the extension', { timeout: 120_000 }, () => {
+  it('killed in the middle of a change leaves the old file; the next one renders what is newest', async () => {
+    world.daemons.startCore();
+    const extension = world.daemons.startExtension();
+    world.setHosts('one.local');
+    await using agent = await world.startProxy();
+    const master = await agent.master();
+    await world.serves('one.local');
+    world.setHosts('two.local');
+    await extension.stop();
+    world.setHosts('three.local,one.local');
+    expect(await world.ask('one.local').then((status) => [200, 503].includes(status))).toBe(true);
+    world.daemons.startExtension();
+    await world.serves('three.local');
+    await world.serves('one.local');
+    expect(await agent.master()).toBe(master);
+  });
+});
+
+describe('a file above what Swarm stores as it is', { timeout: 180_000 }, () => {
+  it('is delivered, stored packed, and what a proxy starts with while core is away', async () => {
+    const core = world.daemons.startCore();
+    world.daemons.startExtension();
+    world.setHosts('one.local');
+    {
+      await using agent = await world.startProxy();
+      await agent.master();
+      await world.serves('one.local');
+      addManyHosts(1_400_000);
+      world.setHosts('one.local,two.local');
+      await world.serves('two.local');
+      agent.signal('SIGTERM');
+      await agent.exitCode;
+    }
+    const stored = await eventually(
+      () => {
+        const found = storedConfigs(world.fake).find(({ text }) => text.includes('two.local'));
+        expect(found?.text.length).toBeGreaterThan(1_000 * 1_024);
+        expect(found?.bytes.subarray(0, 2)).toEqual(Buffer.from([0x1f, 0x8b]));
+        return found;
+      },
+      { timeoutMs: 40_000 },
+    );
+    await core.stop();
+    await using again = await world.startProxy({ mounted: stored?.bytes ?? '' });
+    await again.master();
+    await world.serves('two.local');
+    expect(world.told()).not.toContain('PUBLISH.CONFIG_TOO_LARGE');
+  });
+});
