@@ -19,8 +19,8 @@ import { isAborted, type ObserveTools, retried } from './retried.ts';
 import type { FeedChoice, FeedStatus, TaskFeed, TaskFeedContext } from './task-feed.ts';
 import type { WatchFeed } from './watch-feed.ts';
 
-/** A manager that restarts is away for seconds: no longer than this between two tries. */
-const MAX_WAIT_MS = 3_000;
+/** A manager that restarts is away for seconds, and a try without a socket costs nothing: no longer than this between two tries. */
+const MAX_WAIT_MS = 1_000;
 /** How long the first stream, or the next one after a break, may take before the poll begins. */
 const HOLD_MS = 1_000;
 

@@ -1,5 +1,5 @@
 /** Steps of the observer that run for ever. */
-import { createBackoff } from '../../runtime/backoff.ts';
+import { createBackoff, DEFAULT_BACKOFF } from '../../runtime/backoff.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { isOperational, toError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logging.ts';
@@ -10,6 +10,9 @@ export interface ObserveTools {
   readonly logger: Logger;
 }
 
+/** The engine is on this machine and mostly away for seconds: what changed meanwhile is to be seen soon after its return. */
+const MAX_WAIT_MS = 2_000;
+
 /** A step that is started again with backoff when it breaks; one log line per change of state, and one per bug. */
 export function retried(
   name: string,
@@ -19,7 +22,7 @@ export function retried(
   return {
     name: `observe.${name}`,
     async run(signal) {
-      const backoff = createBackoff(clock);
+      const backoff = createBackoff(clock, { ...DEFAULT_BACKOFF, maxMs: MAX_WAIT_MS });
       while (!signal.aborted) {
         backoff.begin();
         try {
