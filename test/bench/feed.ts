@@ -4,11 +4,13 @@
  *   npm run bench:feed [-- --json FILE]
  *
  * In one process, without a Swarm: the bytes are those of a real message, made beforehand. `snapshot` must not grow with the services;
- * `list` is what one full list costs in its place (parsed JSON to Snapshot, without the engine's part); `model` is the step behind it.
+ * `list` is what one full list costs in its place (parsed JSON to Snapshot, without the engine's part); `model` is the step behind it, as core takes it: from Snapshot to Snapshot,
+ * digest included.
  */
 import { writeFileSync } from 'node:fs';
 import { createPicture } from '../../src/core/observe/picture.ts';
-import { modelsOf } from '../../src/labels/models.ts';
+import { createRouter } from '../../src/labels/models.ts';
+import { digestModel } from '../../src/model/revision.ts';
 import type { Snapshot, Task } from '../../src/model/snapshot.ts';
 import { createCell } from '../../src/runtime/cell.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
@@ -68,11 +70,13 @@ function measure(services: number): Row {
   const times = events.slice(WARM_UP, WARM_UP + EVENTS).map((bytes) => once(() => apply(bytes)));
   const { user, system } = process.cpuUsage(cpu);
 
-  const definitions = [definitionOf(extensionSettings())];
+  const router = createRouter([definitionOf(extensionSettings())]);
+  const revise = (snapshot: Snapshot | undefined) => snapshot && router.update(snapshot).built.models.map(digestModel);
+  revise(cell.get());
   const models = events.slice(WARM_UP + EVENTS).map((bytes) => {
     apply(bytes);
     const snapshot = cell.get();
-    return once(() => snapshot && modelsOf(snapshot, definitions));
+    return once(() => revise(snapshot));
   });
   return {
     services,
