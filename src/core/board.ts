@@ -19,6 +19,8 @@ export interface Rendered {
   readonly revision: Revision;
   readonly artifact: ConfigArtifact;
   readonly requirements: Requirements;
+  /** Counts the revisions so far that lost an endpoint; missing: unknown, and then nothing may be held back. */
+  readonly losses?: number;
   /** Only what changed was checked: for agents, which keep what they have when NGINX refuses it, not for a Docker Config. */
   readonly checkPending?: boolean;
 }

@@ -70,7 +70,9 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
   const feed = chooseFeed(options, engine, { clock, logger });
   const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS });
   const taskFeed = () => feed.status.get() ?? ({ kind: 'poll', reason: 'core is starting' } as const);
-  const handlers = createHandlers(board, { version, epoch: randomUUID(), taskFeed }, logger);
+  const { reloadsPerMinute } = settings;
+  const facts = { version, epoch: randomUUID(), taskFeed, clock, reloadsPerMinute };
+  const handlers = createHandlers(board, facts, logger);
   const access = createAccess({ engine, clock, logger }, home.stack, board, observer.snapshots);
   const { authenticate } = access;
   const { operatorSocket } = options;

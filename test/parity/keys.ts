@@ -71,7 +71,16 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
     ],
     'A key of ours, for hitless delivery.',
   ),
-  ReloadsPerMinute: unproven(LATER, 'A key of ours.'),
+  ReloadsPerMinute: proven(
+    [
+      inFile(
+        'unit/core/serve/agents',
+        'holds additions back until a minute has passed since the first, and then tells only the newest',
+      ),
+      inFile('unit/core/serve/agents', 'lets the loss of an endpoint pass at once, also while something else waits'),
+    ],
+    'A key of ours, for hitless delivery.',
+  ),
   GRPC: unproven(LATER, 'A table of ours: mutual TLS. Tokens are in effect without it.'),
   Extensions: proven([
     inFile('unit/settings/core-settings', 'fills in every default of a file with one empty extension'),

@@ -24,6 +24,7 @@ const DAY_MS = 24 * 60 * 60 * 1_000;
 const SOON_DAYS = 14;
 /** OpenSSL's security level 2, the default of the base images, takes no smaller one. */
 const SMALLEST_RSA_BITS = 2_048;
+const SMALLEST_CURVE_BITS = 224;
 
 /** A problem that makes the pair unusable. Thrown and caught in this file alone. */
 class Unusable extends Error {
@@ -99,16 +100,29 @@ function leafOf(text: string, name: string): X509Certificate {
       'The secret must hold the certificate in PEM form (-----BEGIN CERTIFICATE-----), and after it the chain, if any.',
     );
   }
-  const bits = leaf.publicKey.asymmetricKeyDetails?.modulusLength;
-  if (leaf.publicKey.asymmetricKeyType === 'rsa' && bits !== undefined && bits < SMALLEST_RSA_BITS) {
+  const weak = certificates.flatMap((each) => (each === undefined ? [] : (weaknessOf(each.publicKey) ?? [])))[0];
+  if (weak !== undefined) {
     throw new Unusable(
       'SECRET.KEY_TOO_SMALL',
       CERTIFICATE_LABEL,
       name,
-      `The certificate's RSA key has ${bits} bits; NGINX takes ${SMALLEST_RSA_BITS} or more.`,
+      `A key of the certificate's chain is too small: ${weak}.`,
     );
   }
   return leaf;
+}
+
+/** NGINX refuses the whole file for one key in the chain below OpenSSL's security level 2 (112 bits), the leaf's or a CA's. */
+function weaknessOf(key: KeyObject): string | undefined {
+  const { modulusLength, namedCurve } = key.asymmetricKeyDetails ?? {};
+  if (modulusLength !== undefined && modulusLength < SMALLEST_RSA_BITS) {
+    return `it has ${modulusLength} bits, and NGINX takes ${SMALLEST_RSA_BITS} or more`;
+  }
+  // The names of curves say their size: prime192v1, secp256k1, brainpoolP160r1, sect163k1.
+  const curveBits = Number(/\d{3}/.exec(namedCurve ?? '')?.[0] ?? SMALLEST_CURVE_BITS);
+  return curveBits < SMALLEST_CURVE_BITS
+    ? `it is on the curve ${namedCurve}, and NGINX takes ${SMALLEST_CURVE_BITS} bits or more`
+    : undefined;
 }
 
 function keyOf(text: string, name: string, subject: string): KeyObject {

@@ -109,7 +109,7 @@ function deliveryOf(extension: ExtensionBoard, mode: DeliveryState['mode'], last
     sessions.some(({ refused }) => refused !== undefined && refused.artifactDigest === digest) &&
     !sessions.some(({ artifactDigest }) => artifactDigest === digest);
   if (isRefused || rendered?.checkPending === true) {
-    return lastGood.get();
+    return lastGood.get(isRefused ? digest : undefined);
   }
   if (rendered !== undefined) {
     lastGood.set(rendered);

@@ -46,14 +46,16 @@ export interface Watches {
   readonly lastGood: LastGood;
 }
 
-/** The newest delivery that the agents did not refuse. */
+/** The newest deliveries that were checked as a whole. */
 export interface LastGood {
-  get(): Delivery | undefined;
+  /** The newest one but the artifact `refused`, which may have been taken for good before the agents said no. */
+  get(refused?: string): Delivery | undefined;
   set(delivery: Delivery): void;
 }
 
 export function createWatches(engine: EngineApi, clock: Clock): Watches {
-  let lastGood: Delivery | undefined;
+  let newest: Delivery | undefined;
+  let before: Delivery | undefined;
   return {
     agents: createAgentWatch(clock),
     rolls: createRollWatch(engine, clock),
@@ -61,9 +63,10 @@ export function createWatches(engine: EngineApi, clock: Clock): Watches {
     gather: createSettling(clock, GATHER_PACE),
     unused: createUnusedWatch(clock),
     lastGood: {
-      get: () => lastGood,
+      get: (refused) => (newest?.artifact.digest === refused ? before : newest),
       set(delivery) {
-        lastGood = delivery;
+        before = newest?.artifact.digest === delivery.artifact.digest ? before : newest;
+        newest = delivery;
       },
     },
   };

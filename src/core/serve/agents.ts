@@ -8,11 +8,13 @@ import type { ConfigArtifact } from '../../model/artifact.ts';
 import { manifestOf } from '../../model/artifact.ts';
 import { compareText } from '../../model/cluster.ts';
 import { createFinding, type Finding, findingKey } from '../../model/finding.ts';
+import type { ReadableCell } from '../../runtime/cell.ts';
 import { abortReason, type Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type { AgentDirective, AgentHello, AgentReport, BlobContent, ProxyStatus } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
-import type { AgentSession, Board, ExtensionBoard } from '../board.ts';
+import type { AgentSession, Board, ExtensionBoard, Rendered } from '../board.ts';
+import { createReloadBudget, type ReloadBudget } from './reload-budget.ts';
 
 export interface AgentsDesk {
   /** Ends without an error when the agent ends its side; throws the signal's reason, or a refusal when a newer session takes over. */
@@ -28,7 +30,9 @@ export interface AgentsDeskParts {
   readonly board: Pick<Board, 'setFindings'>;
   /** Names this life of core. */
   readonly epoch: string;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'sleep'>;
+  /** Default: no limit. */
+  readonly reloadsPerMinute?: number | undefined;
   readonly logger: Logger;
 }
 
@@ -52,7 +56,8 @@ interface Said {
   readonly closedAtMs: number | undefined;
 }
 
-export function createAgentsDesk({ extension, board, epoch, clock, logger }: AgentsDeskParts): AgentsDesk {
+export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
+  const { extension, board, epoch, clock, logger } = parts;
   const { settings } = extension;
   const open = new Map<string, OpenSession>();
   const said = new Map<string, Said>();
@@ -144,10 +149,9 @@ export function createAgentsDesk({ extension, board, epoch, clock, logger }: Age
   /** Until the agent ends its side or `scope` aborts; never rejects, and ends the session when the reports do. */
   async function listen(session: OpenSession, reports: AsyncIterable<AgentReport>, scope: AbortSignal): Promise<void> {
     const iterator = reports[Symbol.asyncIterator]();
-    const over = untilAborted(scope);
     try {
       for (;;) {
-        const next = await Promise.race([iterator.next(), over]);
+        const next = await orAborted(iterator.next(), scope);
         if (next === undefined || scope.aborted) {
           return;
         }
@@ -173,17 +177,37 @@ export function createAgentsDesk({ extension, board, epoch, clock, logger }: Age
       await untilAborted(signal);
       throw abortReason(signal);
     }
-    let told: string | undefined;
-    // Here a reload budget would hold back what may wait: whatever is sent is the newest, however late.
-    for await (const { revision, artifact } of extension.rendered.watch(signal)) {
-      if (artifact.digest !== told) {
-        told = artifact.digest;
-        if (recent[0]?.digest !== artifact.digest) {
-          remember(artifact);
+    const budget = createReloadBudget(parts.reloadsPerMinute);
+    let told: Rendered | undefined;
+    for await (const next of extension.rendered.watch(signal)) {
+      if (next.artifact.digest !== told?.artifact.digest) {
+        // Whatever waits for the budget, what is sent is the newest.
+        told = (await affordable(next, told, budget, signal)) ?? next;
+        budget.told(clock.now());
+        if (recent[0]?.digest !== told.artifact.digest) {
+          remember(told.artifact);
         }
         settleFindings();
-        yield { kind: 'serve', revision: { ...revision, epoch }, manifest: manifestOf(artifact) };
+        yield { kind: 'serve', revision: { ...told.revision, epoch }, manifest: manifestOf(told.artifact) };
       }
+    }
+  }
+
+  /** Waits while the budget is spent; what lost an endpoint since `told` does not wait. */
+  async function affordable(
+    next: Rendered,
+    told: Rendered | undefined,
+    budget: ReloadBudget,
+    signal: AbortSignal,
+  ): Promise<Rendered | undefined> {
+    let newest: Rendered | undefined = next;
+    for (;;) {
+      const waitMs = budget.waitMs(clock.now());
+      if (waitMs === 0 || newest === undefined || mayNotWait(newest, told)) {
+        return newest;
+      }
+      await untilNewer(extension.rendered, newest, { clock, waitMs, signal });
+      newest = extension.rendered.get();
     }
   }
 
@@ -211,6 +235,35 @@ export function createAgentsDesk({ extension, board, epoch, clock, logger }: Age
       return [...open.values()].map(({ seen }) => proxyOf(seen)).sort((a, b) => compareText(a.taskId, b.taskId));
     },
   };
+}
+
+/** An endpoint that is gone, or may be: a proxy that still asks it loses requests. */
+function mayNotWait({ losses }: Rendered, told: Rendered | undefined): boolean {
+  return told === undefined || losses === undefined || losses !== told.losses;
+}
+
+/** Until the cell holds another value, at most `waitMs`. */
+async function untilNewer<Value>(
+  cell: ReadableCell<Value>,
+  known: Value,
+  { clock, waitMs, signal }: { clock: Pick<Clock, 'sleep'>; waitMs: number; signal: AbortSignal },
+): Promise<void> {
+  const scope = new AbortController();
+  const either = AbortSignal.any([signal, scope.signal]);
+  const newer = (async () => {
+    for await (const value of cell.watch(either)) {
+      if (value !== known) {
+        return;
+      }
+    }
+  })();
+  const passed = clock.sleep(waitMs, either);
+  try {
+    await Promise.race([newer, passed]);
+  } finally {
+    scope.abort();
+    await Promise.allSettled([newer, passed]);
+  }
 }
 
 /** Why a session is over when the agent ended it. */
@@ -248,6 +301,18 @@ function findBlob(digest: string, artifacts: readonly ConfigArtifact[]): BlobCon
 
 function proxyOf({ taskId, nodeId, artifactDigest, refused }: AgentSession): ProxyStatus {
   return { taskId, nodeId, artifactDigest, refused };
+}
+
+/** Not a race against one promise of the whole session: that one would remember every report until the session ends. */
+function orAborted<Value>(next: Promise<Value>, signal: AbortSignal): Promise<Value | undefined> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => resolve(undefined);
+    if (signal.aborted) {
+      stop();
+    }
+    signal.addEventListener('abort', stop, { once: true });
+    void next.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
 }
 
 function untilAborted(signal: AbortSignal): Promise<undefined> {

@@ -2,6 +2,7 @@
 import { type ConfigArtifact, createArtifact } from '../../model/artifact.ts';
 import { type Requirements, requirementsOf } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
+import { losesEndpoints } from '../../model/losses.ts';
 import { diffModels } from '../../model/patch.ts';
 import type { RevisedModel, Revision } from '../../model/revision.ts';
 import { canonicalJson, sha256Hex } from '../../model/revision.ts';
@@ -29,7 +30,9 @@ export interface ServeFacts {
   readonly epoch: string;
   readonly taskFeed: () => StatusReport['taskFeed'];
   /** Default: the system's. */
-  readonly clock?: Pick<Clock, 'now'>;
+  readonly clock?: Pick<Clock, 'now' | 'sleep'>;
+  /** See `ReloadsPerMinute` of config.toml; default: no limit. */
+  readonly reloadsPerMinute?: number | undefined;
 }
 
 /** How many revisions back an artifact may be and still be taken: rendering takes a moment, and the model may move meanwhile. */
@@ -86,7 +89,8 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
   const { settings } = extension;
   const logger = root.child({ area: 'serve', extension: settings.name, serviceCluster: settings.serviceCluster });
   const known = createRevisionMemory();
-  const agents = createAgentsDesk({ extension, board, epoch: facts.epoch, clock: facts.clock ?? systemClock, logger });
+  const { epoch, clock = systemClock, reloadsPerMinute } = facts;
+  const agents = createAgentsDesk({ extension, board, epoch, clock, reloadsPerMinute, logger });
   let watchers = 0;
 
   return {
@@ -168,6 +172,7 @@ function messageFor(base: RevisedModel | undefined, next: RevisedModel, epoch: s
 interface KnownRevision {
   readonly revision: Revision;
   readonly requirements: Requirements;
+  readonly losses: number;
 }
 
 interface RevisionMemory {
@@ -182,17 +187,19 @@ function createRevisionMemory(): RevisionMemory {
   const known = new Map<string, KnownRevision>();
   let newest: RevisedModel | undefined;
   let last: Requirements | undefined;
+  let losses = 0;
   return {
     remember(revised) {
       // Several callers may watch, and the slower one must not bring back what is older.
       if (newest !== undefined && revised.revision.sequence <= newest.revision.sequence) {
         return;
       }
+      losses += newest !== undefined && losesEndpoints(newest.model, revised.model) ? 1 : 0;
       newest = revised;
       last = sameOrNew(last, requirementsOf(revised.model));
       const { digest } = revised.revision;
       known.delete(digest);
-      known.set(digest, { revision: revised.revision, requirements: last });
+      known.set(digest, { revision: revised.revision, requirements: last, losses });
       const [oldest] = known.keys();
       if (known.size > REMEMBERED_REVISIONS && oldest !== undefined) {
         known.delete(oldest);

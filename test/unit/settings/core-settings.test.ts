@@ -237,7 +237,7 @@ ServiceCluster = "4"
   it.each<[string, readonly string[]]>([
     ['[Extensions.a]\nTemplate = "my-template"', ['Extensions.a.Template']],
     ['NetworkLinger = "1m"\nProxyConfigRefresh = "0"\n[Extensions.a]\nHitlessServiceUpdate = true', []],
-    ['reloadsperminute = 3\n[Extensions.a]', ['reloadsperminute']],
+    ['reloadsperminute = 3\n[Extensions.a]', []],
     ['TLSCACert = "/ca"\nTLSCert = "/cert"\nTLSKey = "/key"\nAllowInsecure = true\n[Extensions.a]', []],
     ['TaskFeed = "watch"\n[Extensions.a]', []],
     [

@@ -7,6 +7,7 @@ import { sha256Hex } from '../../../../src/model/revision.ts';
 import { createCell } from '../../../../src/runtime/cell.ts';
 import type { AgentDirective, AgentHello, AgentReport } from '../../../../src/wire/contract.ts';
 import { refusalReason } from '../../../../src/wire/errors.ts';
+import { createManualClock } from '../../../fakes/manual-clock.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { extensionSettings } from '../../../support/settings.ts';
 import { silent } from '../../../support/wire.ts';
@@ -32,23 +33,25 @@ const refused = (text: string, reason: string): AgentReport => ({
   findings: [],
 });
 
-function setUp(hitless = true) {
+function setUp(hitless = true, reloadsPerMinute?: number) {
   const settings = { ...extensionSettings(), hitless };
   const board = createBoard([settings], findingKey, { onNew: () => undefined, onGone: () => undefined });
   const extension = board.extensions.get('default');
   if (extension === undefined) {
     throw new Error('no extension');
   }
-  const time = { now: 0 };
-  const desk = createAgentsDesk({ extension, board, epoch: 'e1', clock: { now: () => time.now }, logger: silent });
+  const time = createManualClock(0);
+  const desk = createAgentsDesk({ extension, board, epoch: 'e1', clock: time, reloadsPerMinute, logger: silent });
   let sequence = 0;
   return {
     desk,
     time,
-    render(text: string) {
+    render(text: string, losses?: number) {
       sequence += 1;
       const revision = { digest: sha256Hex(Buffer.from(text)), sequence, versionIndex: sequence };
-      extension.rendered.set({ revision, artifact: artifactOf(text), requirements: { networks: [], secrets: [] } });
+      const requirements = { networks: [], secrets: [] };
+      const known = losses === undefined ? {} : { losses };
+      extension.rendered.set({ revision, artifact: artifactOf(text), requirements, ...known });
     },
     sessions: () => extension.agents.get()?.sessions ?? [],
     codes: () => board.findings().map(({ code, value }) => [code, value]),
@@ -173,7 +176,7 @@ describe('findings', () => {
     one.hangUp();
     await one.ended;
     expect(codes()).toEqual([['SECRET.EXPIRED', 'crt']]);
-    time.now += 60_000;
+    await time.advance(60_000);
     desk.proxies();
     await eventually(() => codes().length === 0);
   });
@@ -205,5 +208,67 @@ describe('blobs', () => {
     for (const gone of [blob('one'), '0'.repeat(64)]) {
       expect(() => desk.blobs([gone])).toThrow(/no artifact of late/);
     }
+  });
+});
+
+describe('the reload budget', () => {
+  const digests = (...texts: readonly string[]) => texts.map((text) => artifactOf(text).digest);
+
+  it('holds additions back until a minute has passed since the first, and then tells only the newest', async () => {
+    const { desk, render, time } = setUp(true, 2);
+    render('one', 0);
+    const agent = open(desk, hello('t1'));
+    await eventually(() => agent.directives.length === 1);
+    render('two', 0);
+    await eventually(() => agent.directives.length === 2);
+    render('three', 0);
+    await eventually(() => time.sleepers() > 0);
+    render('four', 0);
+    await time.advance(59_999);
+    expect(told(agent.directives)).toEqual(digests('one', 'two'));
+    await time.advance(1);
+    await eventually(() => agent.directives.length === 3);
+    expect(told(agent.directives)).toEqual(digests('one', 'two', 'four'));
+    agent.stop.abort();
+  });
+
+  it('lets the loss of an endpoint pass at once, also while something else waits', async () => {
+    const { desk, render, time } = setUp(true, 1);
+    render('one', 0);
+    const agent = open(desk, hello('t1'));
+    await eventually(() => agent.directives.length === 1);
+    render('two', 0);
+    await eventually(() => time.sleepers() > 0);
+    render('three', 1);
+    await eventually(() => agent.directives.length === 2);
+    expect(told(agent.directives)).toEqual(digests('one', 'three'));
+    expect(time.sleepers()).toBe(0);
+    agent.stop.abort();
+  });
+
+  it('holds nothing back without a limit, or when losses are not known', async () => {
+    const free = setUp();
+    const unknown = setUp(true, 1);
+    for (const { desk, render } of [free, unknown]) {
+      render('0');
+      const agent = open(desk, hello('t1'));
+      for (let count = 1; count <= 5; count += 1) {
+        await eventually(() => agent.directives.length === count);
+        render(String(count));
+      }
+      agent.stop.abort();
+    }
+  });
+
+  it('ends with its session while it waits', async () => {
+    const { desk, render, time } = setUp(true, 1);
+    render('one', 0);
+    const agent = open(desk, hello('t1'));
+    await eventually(() => agent.directives.length === 1);
+    render('two', 0);
+    await eventually(() => time.sleepers() > 0);
+    agent.stop.abort(new Error('core stops'));
+    await expect(agent.ended).rejects.toThrow('core stops');
+    expect(time.sleepers()).toBe(0);
   });
 });
