@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 /** Text in -> settings -> main(signal) -> exit code. The only file that sees argv, the environment and process signals. */
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
 import { agentMain } from '../agent/main.ts';
 import { type Command, parseCommandLine } from '../cli/command-line.ts';
 import { type CliOutcome, runRender } from '../cli/render.ts';
 import { runSnapshot } from '../cli/snapshot.ts';
+import { createDockerodeEngine } from '../core/engine/dockerode-engine.ts';
 import { readRawLists } from '../core/engine/raw-lists.ts';
 import { coreMain } from '../core/main.ts';
+import { type Owner, uninstall } from '../core/uninstall.ts';
 import { extensionMain } from '../extension/main.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { ERRORS, isOperational, OperationalError, toError } from '../runtime/errors.ts';
@@ -34,6 +37,8 @@ async function main(command: Command): Promise<number> {
       return runTool(() => render(command));
     case 'snapshot':
       return runTool((signal) => snapshot(command, signal));
+    case 'uninstall':
+      return remove(command);
     case 'core':
       return runDaemon('core', command.debug, runCore(command.configPath));
     case 'extension':
@@ -66,8 +71,33 @@ async function render({ configPath, ...options }: Of<'render'>): Promise<CliOutc
 }
 
 async function snapshot({ outPath, dockerUrl }: Of<'snapshot'>, signal: AbortSignal): Promise<CliOutcome> {
-  const url = dockerUrl ?? (process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock');
-  return runSnapshot(outPath, (scope) => readRawLists(url, scope), signal);
+  return runSnapshot(outPath, (scope) => readRawLists(engineUrl(dockerUrl), scope), signal);
+}
+
+/** Asks on a terminal; where there is none, `--yes` has to say it. */
+async function remove({ stack, extensions, yes, dryRun, dockerUrl }: Of<'uninstall'>): Promise<number> {
+  if (!yes && !dryRun && !process.stdin.isTTY) {
+    process.stderr.write('interlock uninstall: nobody to ask, standard input is no terminal: add --yes or --dry-run\n');
+    return USAGE;
+  }
+  const owner: Owner = stack === undefined ? { kind: 'extensions', extensions } : { kind: 'stack', stack };
+  const engine = createDockerodeEngine({ dockerUrl: engineUrl(dockerUrl) });
+  return runTool((signal) =>
+    uninstall(engine, { owner, dryRun, confirm: (list) => (yes ? Promise.resolve(true) : ask(list, signal)) }, signal),
+  );
+}
+
+async function ask(list: string, signal: AbortSignal): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return /^y(?:es)?$/i.test((await terminal.question(`${list}Remove it? [y/N] `, { signal })).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+function engineUrl(given: string | undefined): string {
+  return given ?? (process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock');
 }
 
 type Daemon = (tools: { signal: AbortSignal; logger: Logger; clock: typeof systemClock }) => Promise<number>;

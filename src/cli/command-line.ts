@@ -14,6 +14,15 @@ export type Command =
       readonly strict: boolean;
     }
   | { readonly kind: 'snapshot'; readonly outPath: string; readonly dockerUrl: string | undefined }
+  | {
+      readonly kind: 'uninstall';
+      /** Exactly one of the two is given. */
+      readonly stack: string | undefined;
+      readonly extensions: readonly string[];
+      readonly yes: boolean;
+      readonly dryRun: boolean;
+      readonly dockerUrl: string | undefined;
+    }
   | { readonly kind: 'version' }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'usage-error'; readonly message: string };
@@ -27,9 +36,10 @@ Usage
   interlock agent [-D] [-- ARGS]    the daemon in the proxy: runs NGINX; ARGS go to NGINX
   interlock snapshot --out DIR      save what core sees of a live Swarm as files
   interlock render ...              what the proxies would serve, from such files; needs no engine
+  interlock uninstall ...           remove what core made in Swarm
   interlock version
   interlock help
-  interlock COMMAND --help          more about render and snapshot
+  interlock COMMAND --help          more about render, snapshot and uninstall
 
 Options
   -c, --config FILE   config.toml (default: /config.toml)
@@ -84,6 +94,30 @@ Writes services.json, tasks.json, networks.json, nodes.json and secrets.json: na
 No secret's data, no environment, no arguments and no mounts of any service.
 `;
 
+const UNINSTALL_HELP = `interlock uninstall: remove what core made in Swarm: its services, Proxy Configs and token secrets.
+
+Usage
+  interlock uninstall --stack NAME [--dry-run] [--yes] [-H URL]
+  interlock uninstall --extension NAME [--extension NAME] [--dry-run] [--yes] [-H URL]
+
+Options
+  --stack NAME      what the core of this stack made (docker stack rm NAME takes it along too, with core itself)
+  --extension NAME  what a core outside of any stack made for [Extensions.NAME]
+  --dry-run         say what would go; remove nothing
+  --yes             do not ask
+  -H, --host URL    the engine of a manager (default: $DOCKER_HOST, else unix:///var/run/docker.sock)
+
+Core has to be gone first, or it makes everything again; the command stops while it runs and says how to remove it.
+Networks, certificates and configs of yours stay.
+
+Exit codes
+  0   removed, or there was nothing            1   something is still there            64   wrong usage
+
+Example
+  docker service rm interlock_core
+  docker run --rm -it -v /var/run/docker.sock:/var/run/docker.sock -u 0:0 interlock/core:0.1.0 uninstall --stack interlock
+`;
+
 const OPTIONS = {
   config: { type: 'string', short: 'c' },
   debug: { type: 'boolean', short: 'D' },
@@ -92,6 +126,10 @@ const OPTIONS = {
   cluster: { type: 'string' },
   strict: { type: 'boolean' },
   host: { type: 'string', short: 'H' },
+  stack: { type: 'string' },
+  extension: { type: 'string', multiple: true },
+  yes: { type: 'boolean' },
+  'dry-run': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
@@ -116,9 +154,12 @@ export function parseCommandLine(argv: readonly string[]): Command {
     if (name === 'render' || name === 'snapshot') {
       return fileCommandOf(name, positionals.slice(1), values);
     }
-    const stray = Object.keys(values).find((key) => FILE_OPTIONS.has(key));
+    if (name === 'uninstall') {
+      return uninstallOf(positionals.slice(1), values);
+    }
+    const stray = Object.keys(values).find((key) => TOOL_OPTIONS.has(key));
     if (stray !== undefined) {
-      return { kind: 'usage-error', message: `--${stray} belongs to interlock render and interlock snapshot` };
+      return { kind: 'usage-error', message: `--${stray} belongs to interlock render, snapshot or uninstall` };
     }
     return commandOf(positionals, { configPath: values.config ?? '/config.toml', debug: values.debug ?? false }, rest);
   } catch (error) {
@@ -126,16 +167,53 @@ export function parseCommandLine(argv: readonly string[]): Command {
   }
 }
 
+const HELP_OF: ReadonlyMap<string, string> = new Map([
+  ['render', RENDER_HELP],
+  ['snapshot', SNAPSHOT_HELP],
+  ['uninstall', UNINSTALL_HELP],
+]);
+
 function helpOf(name: string | undefined): string {
-  return name === 'render' ? RENDER_HELP : name === 'snapshot' ? SNAPSHOT_HELP : HELP;
+  return HELP_OF.get(name ?? '') ?? HELP;
 }
 
-/** Options of the commands that read and write files. */
-const FILE_OPTIONS: ReadonlySet<string> = new Set(['state', 'out', 'cluster', 'strict', 'host']);
+/** Options of the commands that are no daemons. */
+const TOOL_OPTIONS: ReadonlySet<string> = new Set([
+  ...['state', 'out', 'cluster', 'strict', 'host'],
+  ...['stack', 'extension', 'yes', 'dry-run'],
+]);
 const TAKES = {
   render: new Set(['config', 'state', 'out', 'cluster', 'strict', 'debug']),
   snapshot: new Set(['config', 'out', 'host', 'debug']),
+  uninstall: new Set(['stack', 'extension', 'yes', 'dry-run', 'host', 'debug']),
 } as const;
+
+interface UninstallValues {
+  readonly stack?: string | undefined;
+  readonly extension?: readonly string[] | undefined;
+  readonly yes?: boolean | undefined;
+  readonly 'dry-run'?: boolean | undefined;
+  readonly host?: string | undefined;
+}
+
+function uninstallOf(operands: readonly string[], values: UninstallValues): Command {
+  const fail = (message: string): Command => ({
+    kind: 'usage-error',
+    message: `interlock uninstall: ${message} (interlock uninstall --help)`,
+  });
+  const stray = Object.keys(values).find((key) => !TAKES.uninstall.has(key));
+  const { stack, extension: extensions = [], yes = false, 'dry-run': dryRun = false, host } = values;
+  if (operands.length > 0 || stray !== undefined) {
+    return fail(`unexpected: ${operands.length > 0 ? operands.join(' ') : `--${stray}`}`);
+  }
+  if (stack === '' || extensions.includes('')) {
+    return fail('a name is missing');
+  }
+  if ((stack === undefined) === (extensions.length === 0)) {
+    return fail('say whose things are to go, with --stack NAME or with --extension NAME');
+  }
+  return { kind: 'uninstall', stack, extensions, yes, dryRun, dockerUrl: host };
+}
 
 interface FileValues {
   readonly config?: string | undefined;

@@ -24,12 +24,36 @@ describe('parseCommandLine', () => {
       { kind: 'render', configPath: 'c', statePath: 's', outPath: 'o', cluster: '', strict: true },
     ],
     ['snapshot --out o', { kind: 'snapshot', outPath: 'o', dockerUrl: undefined }],
+    ['uninstall -h', { kind: 'help', text: expect.stringMatching(/^interlock uninstall: /) as string }],
+    [
+      'uninstall --stack s',
+      { kind: 'uninstall', stack: 's', extensions: [], yes: false, dryRun: false, dockerUrl: undefined },
+    ],
+    [
+      'uninstall --extension a --extension b --yes --dry-run -H tcp://m',
+      {
+        kind: 'uninstall',
+        stack: undefined,
+        extensions: ['a', 'b'],
+        yes: true,
+        dryRun: true,
+        dockerUrl: 'tcp://m',
+      },
+    ],
     ['snapshot --out o -H tcp://m:2375', { kind: 'snapshot', outPath: 'o', dockerUrl: 'tcp://m:2375' }],
   ])('understands "%s"', (line, command) => {
     expect(parseCommandLine(line.split(' ').filter(Boolean))).toEqual(command);
   });
 
   it.each([
+    ['uninstall', /--stack NAME or with --extension NAME/],
+    ['uninstall --stack s --extension e', /--stack NAME or with --extension NAME/],
+    ['uninstall --stack=', /a name is missing/],
+    ['uninstall --extension= --stack s', /a name is missing/],
+    ['uninstall s', /unexpected: s/],
+    ['uninstall --stack s --out o', /unexpected: --out/],
+    ['core --yes', /--yes belongs to/],
+    ['render --state s --out o --stack s', /unexpected: --stack/],
     ['nonsense', /unknown command: nonsense/],
     ['core extra', /unexpected: extra/],
     ['core -c', /-c/],

@@ -1,0 +1,199 @@
+/**
+ * `interlock uninstall`: takes away what core made in Swarm (services, Proxy Configs, token secrets), of one stack or, where core ran
+ * outside of any, of named extensions. Everything is known by core's own labels; a foreign object is never touched, nor are networks,
+ * certificates and the configs of core itself, which are the operator's.
+ *
+ *   find --nothing--> done
+ *     |--core still runs--> stop and say how to end it: it would make everything again
+ *     |--dry run--> say what would go
+ *     '--asked, yes--> services, then what only they referred to
+ */
+import { isOperational, type OperationalError } from '../runtime/errors.ts';
+import { TOKEN_LABELS, TOKEN_TYPE } from './access/names.ts';
+import type { EngineApi, ServiceObject } from './engine/engine-api.ts';
+import { LABELS, TYPES } from './publish/names.ts';
+
+/** Whose things go. Outside of a stack several cores may share a Swarm, so their extensions are named. */
+export type Owner =
+  | { readonly kind: 'stack'; readonly stack: string }
+  | { readonly kind: 'extensions'; readonly extensions: readonly string[] };
+
+export interface UninstallOptions {
+  readonly owner: Owner;
+  /** Say what would go, and remove nothing. */
+  readonly dryRun: boolean;
+  /** Asked once, with the list of what goes; `false`: nothing is removed. */
+  readonly confirm: (list: string) => Promise<boolean>;
+}
+
+export interface UninstallOutcome {
+  readonly exitCode: number;
+  /** For standard output; ends with a line break. */
+  readonly text: string;
+}
+
+export type UninstallEngine = Pick<
+  EngineApi,
+  | 'listServiceObjects'
+  | 'listServices'
+  | 'listTasks'
+  | 'listConfigs'
+  | 'listSecrets'
+  | 'removeService'
+  | 'removeConfig'
+  | 'removeSecret'
+>;
+
+interface Item {
+  readonly kind: 'service' | 'config' | 'secret';
+  readonly id: string;
+  readonly name: string;
+}
+
+/** Exit code 1: core still runs, the answer was no, or something could not be removed. @throws OperationalError `ENGINE.*`. */
+export async function uninstall(
+  engine: UninstallEngine,
+  { owner, dryRun, confirm }: UninstallOptions,
+  signal: AbortSignal,
+): Promise<UninstallOutcome> {
+  const services = (await engine.listServiceObjects([LABELS.extension], signal)).filter(isOurService(owner));
+  const items = [...services.map(itemOf('service')), ...(await findBlobs(engine, owner, signal))];
+  if (items.length === 0) {
+    return { exitCode: 0, text: `nothing of ${ownerText(owner)} is left in this Swarm\n` };
+  }
+  const list = items.map(({ kind, name }) => `  ${kind} ${name}\n`).join('');
+  if (dryRun) {
+    return { exitCode: 0, text: `would remove\n${list}` };
+  }
+  const running = await runningCores(engine, owner, services, signal);
+  if (running.length > 0) {
+    return { exitCode: 1, text: coreRuns(running) };
+  }
+  if (!(await confirm(`This removes\n${list}`))) {
+    return { exitCode: 1, text: 'nothing was removed\n' };
+  }
+  const results = await removeAll(engine, items, signal);
+  return { exitCode: results.every(({ ok }) => ok) ? 0 : 1, text: results.map(({ line }) => `${line}\n`).join('') };
+}
+
+function isOwned(owner: Owner, labels: Readonly<Record<string, string>>): boolean {
+  const extension = labels[LABELS.extension];
+  const stack = labels[LABELS.stack];
+  return owner.kind === 'stack'
+    ? stack === owner.stack && extension !== undefined
+    : stack === undefined && extension !== undefined && owner.extensions.includes(extension);
+}
+
+function isOurService(owner: Owner): (service: ServiceObject) => boolean {
+  return ({ labels }) => {
+    const type = labels[LABELS.type];
+    return (type === TYPES.extension || type === TYPES.proxy) && isOwned(owner, labels);
+  };
+}
+
+/** Configs before secrets; both after the services, because Swarm keeps what a service refers to. */
+async function findBlobs(engine: UninstallEngine, owner: Owner, signal: AbortSignal): Promise<readonly Item[]> {
+  const configs = await engine.listConfigs([`${LABELS.type}=${TYPES.proxyConfig}`], signal);
+  const secrets = await engine.listSecrets(signal);
+  const tokens = secrets.filter(({ labels }) => labels[TOKEN_LABELS.type] === TOKEN_TYPE);
+  return [
+    ...configs.filter(({ labels }) => isOwned(owner, labels)).map(itemOf('config')),
+    ...tokens.filter(({ labels }) => isOwned(owner, labels)).map(itemOf('secret')),
+  ];
+}
+
+function itemOf(kind: Item['kind']): (object: { readonly id: string; readonly name: string }) => Item {
+  return ({ id, name }) => ({ kind, id, name });
+}
+
+/**
+ * Names of services that may be core and still run: the one that ours dial (`tasks.<name>:port`), and in the stack every service that is
+ * not ours and whose task definition names core's program (`core`, `run` or an image of core).
+ */
+async function runningCores(
+  engine: UninstallEngine,
+  owner: Owner,
+  services: readonly ServiceObject[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const dialled = new Set(services.flatMap(dialledService));
+  const inStack =
+    owner.kind === 'stack' ? await engine.listServiceObjects([`${LABELS.stack}=${owner.stack}`], signal) : [];
+  const cores = new Set([...dialled, ...inStack.filter(looksLikeCore).map(({ name }) => name)]);
+  const candidates = (await engine.listServices(signal)).filter(({ name }) => cores.has(name));
+  const tasks = await engine.listTasks(signal, { serviceIds: candidates.map(({ id }) => id) });
+  const wanted = candidates.filter(({ mode }) => mode.kind !== 'replicated' || mode.replicas > 0);
+  const busy = new Set(tasks.filter(({ state }) => state === 'running').map(({ serviceId }) => serviceId));
+  return [...new Set([...wanted, ...candidates.filter(({ id }) => busy.has(id))])].map(({ name }) => name);
+}
+
+function dialledService({ spec }: ServiceObject): readonly string[] {
+  const env = member(containerOf(spec), 'Env');
+  return (Array.isArray(env) ? env : []).flatMap((entry: unknown) => {
+    const name = typeof entry === 'string' ? /^INTERLOCK_ENDPOINT=tasks\.([^:]+):/.exec(entry)?.[1] : undefined;
+    return name === undefined ? [] : [name];
+  });
+}
+
+function looksLikeCore({ spec, labels }: ServiceObject): boolean {
+  const image = member(containerOf(spec), 'Image');
+  const isOurs = labels[LABELS.extension] !== undefined;
+  return (
+    !isOurs && typeof image === 'string' && /(?:^|\/)(?:interlock\/core|ucp-interlock|interlock)(?:[:@]|$)/.test(image)
+  );
+}
+
+function containerOf(spec: ServiceObject['spec']): unknown {
+  return member(member(spec, 'TaskTemplate'), 'ContainerSpec');
+}
+
+function member(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+}
+
+interface Result {
+  readonly ok: boolean;
+  readonly line: string;
+}
+
+/** What one object's removal meets keeps no other from going. */
+async function removeAll(
+  engine: UninstallEngine,
+  items: readonly Item[],
+  signal: AbortSignal,
+): Promise<readonly Result[]> {
+  const results: Result[] = [];
+  for (const item of items) {
+    results.push(await removeOne(engine, item, signal));
+  }
+  return results;
+}
+
+async function removeOne(engine: UninstallEngine, { kind, id, name }: Item, signal: AbortSignal): Promise<Result> {
+  const remove = { service: engine.removeService, config: engine.removeConfig, secret: engine.removeSecret }[kind];
+  try {
+    await remove(id, signal);
+    return { ok: true, line: `removed ${kind} ${name}` };
+  } catch (error) {
+    if (isOperational(error, 'ENGINE.NOT_FOUND')) {
+      return { ok: true, line: `already gone: ${kind} ${name}` };
+    }
+    if (!isOperational(error) || error.class === 'retryable') {
+      throw error;
+    }
+    return { ok: false, line: notRemoved(kind, name, error) };
+  }
+}
+
+function notRemoved(kind: string, name: string, { message }: OperationalError): string {
+  return `NOT removed: ${kind} ${name}: ${message}`;
+}
+
+function ownerText(owner: Owner): string {
+  return owner.kind === 'stack' ? `the stack ${owner.stack}` : `the extensions ${owner.extensions.join(', ')}`;
+}
+
+function coreRuns(names: readonly string[]): string {
+  const commands = names.map((name) => `  docker service rm ${name}\n`).join('');
+  return `core still runs and would make everything again. Remove it first:\n${commands}then say this again. Nothing was removed.\n`;
+}
