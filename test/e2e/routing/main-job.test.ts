@@ -1,4 +1,4 @@
-/** The main job on a real Swarm of three nodes: real engines, real NGINX, two proxies in host mode, classic delivery. */
+/** The main job on a real Swarm of three nodes: real engines, real NGINX, two proxies in host mode, hitless delivery, the watch feed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startSwarm } from '../../support/bed.ts';
 import { eventually } from '../../support/eventually.ts';
