@@ -92,6 +92,8 @@ describe('the task feed under a running core', { timeout: 120_000 }, () => {
       control.send({ events: [writtenService(fake, 'app')] });
     };
     const now = () => feedsOf(world).at(-1);
+    /** Else a stream that is on its way would open behind the next fault. */
+    const anotherStream = (before: number) => eventually(() => control.requests.length > before, { timeoutMs: 20_000 });
     world.setHosts('start.local');
     world.daemons.startCore();
     world.daemons.startExtension();
@@ -104,9 +106,11 @@ describe('the task feed under a running core', { timeout: 120_000 }, () => {
     await world.serves('watched.local');
 
     // The stream breaks, and the next one opens.
+    const beforeCut = control.requests.length;
     control.end(status.UNAVAILABLE, 'cut');
     heard('again.local');
     await world.serves('again.local');
+    await anotherStream(beforeCut);
 
     // The socket goes, as when the engine restarts.
     await unlink(socketPath);
@@ -123,9 +127,11 @@ describe('the task feed under a running core', { timeout: 120_000 }, () => {
     await world.serves('back.local');
 
     // Something that cannot be read: everything is listed anew.
+    const beforeNoise = control.requests.length;
     control.sendBytes(Buffer.from('no message'));
     world.setHosts('unread.local');
     await world.serves('unread.local');
+    await anotherStream(beforeNoise);
 
     // The manager is demoted.
     const requests = control.requests.length;
@@ -135,7 +141,7 @@ describe('the task feed under a running core', { timeout: 120_000 }, () => {
     world.setHosts('demoted.local');
     await world.serves('demoted.local');
     expect(control.requests.length).toBe(requests);
-    expect(await world.ask('unread.local')).toBe(503);
+    await world.leaves('unread.local');
     expect(await agent.master()).toBe(master);
   });
 });
@@ -158,7 +164,7 @@ describe('an engine that restarts under core', { timeout: 120_000 }, () => {
     world.fake.upgrade({ apiVersion: '1.50', engineVersion: '28.0.0' });
     world.setHosts('three.local');
     await world.serves('three.local');
-    expect(await world.ask('two.local')).toBe(503);
+    await world.leaves('two.local');
     expect(await agent.master()).toBe(master);
   });
 });

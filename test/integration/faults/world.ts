@@ -27,6 +27,8 @@ export interface FaultWorld {
   ask(host: string): Promise<number>;
   /** Waits until the application answers under this host. */
   serves(host: string): Promise<void>;
+  /** Waits until nobody answers under this host: old workers accept for a moment longer than new ones. */
+  leaves(host: string): Promise<void>;
   /** Codes of the findings that were told of, in order. */
   told(): readonly string[];
   close(): Promise<void>;
@@ -102,6 +104,7 @@ export async function createFaultWorld({ engine = {}, controlSocket }: FaultWorl
     },
     ask,
     serves: (host) => eventually(async () => (await ask(host)) === 200, { timeoutMs: 30_000 }).then(() => undefined),
+    leaves: (host) => eventually(async () => (await ask(host)) === 503).then(() => undefined),
     told: () =>
       all.flatMap(({ log }) =>
         log.filter(({ msg }) => msg === 'finding').map(({ finding }) => (finding as { code: string }).code),
