@@ -55,11 +55,10 @@ async function measure(hosts: number, binary: string): Promise<readonly Row[]> {
     logger: silent,
   });
   let sequence = 0;
-  const follow = (asked: ClusterModel) => ({
-    revision: revisionOf(asked, (sequence += 1)),
-    model: asked,
-    connection: 1,
-  });
+  const follow = (asked: ClusterModel) => {
+    sequence += 1;
+    return { revision: revisionOf(asked, sequence), model: asked, connection: 1 };
+  };
   const base = cluster(hosts);
   await judge.judge(follow(base), signal);
   const quick: number[] = [];

@@ -64,7 +64,10 @@ function run(...args: readonly string[]): Promise<Ended> {
 
 let at = 0;
 /** A path in the test's folder that nobody used yet. */
-const fresh = (name: string) => path.join(home, `${(at += 1)}-${name}`);
+function fresh(name: string): string {
+  at += 1;
+  return path.join(home, `${at}-${name}`);
+}
 const read = (...parts: readonly string[]) => readFile(path.join(...parts), 'utf8');
 
 async function stateFolder(files: Readonly<Record<string, string>> = {}): Promise<string> {

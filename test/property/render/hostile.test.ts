@@ -213,7 +213,7 @@ const attack = fc.oneof(
   { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 30 }) },
 );
 
-function valueOf(name: LabelName): fc.Arbitrary<string> {
+function labelValue(name: LabelName): fc.Arbitrary<string> {
   const good = fc.constantFrom(...GOOD[name]);
   return fc.oneof(
     { weight: 30, arbitrary: good },
@@ -227,7 +227,7 @@ function valueOf(name: LabelName): fc.Arbitrary<string> {
 /** Some label names are not ours at all. */
 const hostile: fc.Arbitrary<Service> = fc
   .tuple(
-    fc.record(Object.fromEntries(LABEL_NAMES.map((name) => [name, valueOf(name)])), {
+    fc.record(Object.fromEntries(LABEL_NAMES.map((name) => [name, labelValue(name)])), {
       requiredKeys: ['hosts', 'port'],
     }),
     fc.dictionary(attack, attack, { maxKeys: 2 }),
