@@ -3,6 +3,7 @@
  *
  *   revise  -> model      the newest revision of the cluster's model
  *   serve   -> rendered   what the extension made of it
+ *   serve   -> confirmed  the newest of that whose whole was checked
  *   publish -> published  what the proxies were told to serve
  *   publish -> delivery   how they are told, and what is still pending
  *   serve   -> agents     the agents that are connected, and what they say
@@ -83,6 +84,8 @@ export interface ExtensionBoard {
   readonly settings: ExtensionSettings;
   readonly model: Cell<RevisedModel>;
   readonly rendered: Cell<Rendered>;
+  /** Never with `checkPending`; older than `rendered` while changes come faster than a whole file can be checked. */
+  readonly confirmed: Cell<Rendered>;
   readonly refused: Cell<Refused | null>;
   readonly published: Cell<Published>;
   readonly delivery: Cell<DeliveryState>;
@@ -145,6 +148,7 @@ function createExtensionBoard(settings: ExtensionSettings): ExtensionBoard {
     settings,
     model: createCell(),
     rendered: createCell(),
+    confirmed: createCell(),
     refused: createCell<Refused | null>(null),
     published: createCell(),
     delivery: createCell(),

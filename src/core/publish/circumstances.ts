@@ -3,7 +3,7 @@ import { createFinding, type Finding } from '../../model/finding.ts';
 import { canonicalJson, sha256Hex } from '../../model/revision.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { Cell } from '../../runtime/cell.ts';
-import type { DeliveryState, ExtensionBoard } from '../board.ts';
+import type { DeliveryState, ExtensionBoard, Rendered } from '../board.ts';
 import type { AgentPresence } from './agent-watch.ts';
 import { type Attachments, attachmentsOf, unusedIds } from './attachments.ts';
 import type { Delivery } from './desired.ts';
@@ -101,20 +101,25 @@ export function runningTasks({ tasks }: Snapshot, serviceId: string | undefined)
  * it goes on.
  */
 function deliveryOf(extension: ExtensionBoard, mode: DeliveryState['mode'], lastGood: LastGood): Delivery | undefined {
-  const rendered = extension.rendered.get();
+  const checked = newestChecked(extension);
   const sessions = extension.agents.get()?.sessions ?? [];
-  const digest = rendered?.artifact.digest;
+  const digest = checked?.artifact.digest;
   const isRefused =
     mode === 'hitless' &&
     sessions.some(({ refused }) => refused !== undefined && refused.artifactDigest === digest) &&
     !sessions.some(({ artifactDigest }) => artifactDigest === digest);
-  if (isRefused || rendered?.checkPending === true) {
+  if (checked === undefined || isRefused) {
     return lastGood.get(isRefused ? digest : undefined);
   }
-  if (rendered !== undefined) {
-    lastGood.set(rendered);
-  }
-  return rendered;
+  lastGood.set(checked);
+  return checked;
+}
+
+/** Changes may come faster than a whole file is checked: then it is an older one than the agents have. */
+function newestChecked(extension: ExtensionBoard): Rendered | undefined {
+  const [rendered, confirmed] = [extension.rendered.get(), extension.confirmed.get()];
+  const isChecked = rendered?.checkPending !== true || rendered.artifact.digest === confirmed?.artifact.digest;
+  return isChecked ? rendered : confirmed;
 }
 
 function swarmNames({ secrets, networks }: Snapshot): Pick<Desired, 'secrets' | 'networks'> {

@@ -63,6 +63,7 @@ function publishExtension(parts: Omit<Publishing, 'memory' | 'watches'>): Compon
           (scope) => fireOnChange(extension.tokens, canonicalJson, look.whole, scope),
           (scope) => fireOnChange(extension.rendered, needsOf, look.whole, scope),
           (scope) => fireOnChange(extension.rendered, artifactOf, look.artifact, scope),
+          (scope) => fireOnChange(extension.confirmed, needsOf, look.whole, scope),
           (scope) => fireEvery(RECHECK_MS, clock, look.whole, scope),
           (scope) => reconcileLoop(publishing, look, scope),
         ]);

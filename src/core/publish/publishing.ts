@@ -48,7 +48,7 @@ export interface Watches {
 
 /** The newest deliveries that were checked as a whole. */
 export interface LastGood {
-  /** The newest one but the artifact `refused`, which may have been taken for good before the agents said no. */
+  /** The newest one but the artifact `refused`, which may have been taken for good before the agents said no; that one is forgotten. */
   get(refused?: string): Delivery | undefined;
   set(delivery: Delivery): void;
 }
@@ -63,7 +63,10 @@ export function createWatches(engine: EngineApi, clock: Clock): Watches {
     gather: createSettling(clock, GATHER_PACE),
     unused: createUnusedWatch(clock),
     lastGood: {
-      get: (refused) => (newest?.artifact.digest === refused ? before : newest),
+      get(refused) {
+        newest = newest?.artifact.digest === refused ? before : newest;
+        return newest;
+      },
       set(delivery) {
         before = newest?.artifact.digest === delivery.artifact.digest ? before : newest;
         newest = delivery;

@@ -1,5 +1,5 @@
 /** Answers to the gRPC API: hands out models, takes artifacts, says how things stand. */
-import { type ConfigArtifact, createArtifact } from '../../model/artifact.ts';
+import { type ConfigArtifact, createArtifact, manifestOf } from '../../model/artifact.ts';
 import { type Requirements, requirementsOf } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { losesEndpoints } from '../../model/losses.ts';
@@ -21,7 +21,7 @@ import type {
   WireHandlers,
 } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
-import type { Board, ExtensionBoard } from '../board.ts';
+import type { Board, ExtensionBoard, Rendered } from '../board.ts';
 import { type AgentsDesk, createAgentsDesk } from './agents.ts';
 
 export interface ServeFacts {
@@ -113,27 +113,36 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
 
     submit(submission) {
       const asked = known.find(submission.revision, facts.epoch);
-      const rendered = extension.rendered.get();
-      if (asked === undefined || asked.revision.sequence < (rendered?.revision.sequence ?? 0)) {
+      const [rendered, confirmed] = [extension.rendered.get(), extension.confirmed.get()];
+      const isWhole = submission.checkPending !== true;
+      // A whole check takes longer than a change: what it confirms may be overtaken, and is still the newest that may be stored.
+      const overtakes = isWhole ? confirmed : rendered;
+      if (asked === undefined || asked.revision.sequence < (overtakes?.revision.sequence ?? 0)) {
         return { kind: 'superseded' };
       }
       checkPaths(submission, settings.proxyConfigPath);
-      const assembled = assemble(submission, rendered?.artifact);
+      const assembled = assemble(submission, [rendered, confirmed]);
       if (assembled.kind === 'missing') {
         return assembled;
+      }
+      const { artifact } = assembled;
+      if (isWhole) {
+        extension.confirmed.set({ ...asked, artifact });
+      }
+      if (asked.revision.sequence < (rendered?.revision.sequence ?? 0)) {
+        return { kind: 'accepted' };
       }
       if (asked.revision.sequence >= (extension.refused.get()?.revision.sequence ?? 0)) {
         extension.refused.set(null);
         board.setFindings(`extension ${settings.name}`, boundedFindings(submission.findings));
       }
-      if (submission.checkPending === true && extension.delivery.get()?.mode !== 'hitless') {
+      if (!isWhole && extension.delivery.get()?.mode !== 'hitless') {
         // A roll brings it to proxies that start with it: nothing to do with it until the whole was checked.
         return { kind: 'accepted' };
       }
-      const pending = submission.checkPending === true ? { checkPending: true } : {};
-      extension.rendered.set({ ...asked, artifact: assembled.artifact, ...pending });
+      extension.rendered.set({ ...asked, artifact, ...(isWhole ? {} : { checkPending: true }) });
       logger.debug(
-        { revision: asked.revision.digest.slice(0, 12), artifact: assembled.artifact.digest.slice(0, 12) },
+        { revision: asked.revision.digest.slice(0, 12), artifact: artifact.digest.slice(0, 12) },
         'artifact accepted',
       );
       return { kind: 'accepted' };
@@ -246,11 +255,14 @@ type Assembled =
   | { readonly kind: 'whole'; readonly artifact: ConfigArtifact }
   | { readonly kind: 'missing'; readonly blobs: readonly string[] };
 
-/** Bytes come from the submission or from the artifact that core holds; each is held against its digest. */
-function assemble({ manifest, blobs }: Submission, held: ConfigArtifact | undefined): Assembled {
+/** Bytes come from the submission or from the artifacts that core holds; each is held against its digest. */
+function assemble({ manifest, blobs }: Submission, held: readonly (Rendered | undefined)[]): Assembled {
   const bytes = new Map<string, Uint8Array>();
-  for (const file of held?.files ?? []) {
-    bytes.set(sha256Hex(file.bytes), file.bytes);
+  for (const artifact of new Set(held.flatMap((one) => one?.artifact ?? []))) {
+    // Entries stand in the order of the files.
+    for (const [at, { blob }] of manifestOf(artifact).entries.entries()) {
+      bytes.set(blob, artifact.files[at]?.bytes ?? new Uint8Array());
+    }
   }
   for (const blob of blobs) {
     if (sha256Hex(blob.bytes) !== blob.digest) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createBoard } from '../../../../src/core/board.ts';
+import { createBoard, type DeliveryState } from '../../../../src/core/board.ts';
 import { createHandlers } from '../../../../src/core/serve/handlers.ts';
 import { type ConfigArtifact, createArtifact, manifestOf } from '../../../../src/model/artifact.ts';
 import { buildModels } from '../../../../src/model/build.ts';
@@ -70,16 +70,25 @@ function submission(revision: RevisionRef, of: ConfigArtifact, withBlobs = true)
   return { revision, manifest: manifestOf(of), blobs: withBlobs ? blobs : [], findings: [] };
 }
 
+const HITLESS: DeliveryState = {
+  mode: 'hitless',
+  fallback: undefined,
+  pending: { networks: [], secrets: [] },
+  rolling: false,
+  storedConfigName: undefined,
+};
+
+function must<Value>(value: Value | undefined): Value {
+  if (value === undefined) {
+    throw new Error('not there');
+  }
+  return value;
+}
+
 describe('an artifact whose whole is still to be checked', () => {
   async function submitted(mode: 'classic' | 'hitless') {
     const { watch, publish, submit, extension } = setUp();
-    extension.delivery.set({
-      mode,
-      fallback: undefined,
-      pending: { networks: [], secrets: [] },
-      rolling: false,
-      storedConfigName: undefined,
-    });
+    extension.delivery.set({ ...HITLESS, mode });
     publish(modelFor('a.local'));
     const { revision } = await next(watch());
     const pending = await submit({ ...submission(revision, artifact('a')), checkPending: true });
@@ -91,6 +100,32 @@ describe('an artifact whose whole is still to be checked', () => {
     expect(pending).toEqual({ kind: 'accepted' });
     expect(extension.rendered.get()?.checkPending).toBe(true);
     await submit(again);
+    expect(extension.rendered.get()?.checkPending).toBeUndefined();
+  });
+
+  it('is confirmed although newer ones came meanwhile, and what is confirmed never goes back', async () => {
+    const { watch, publish, submit, extension } = setUp();
+    extension.delivery.set(HITLESS);
+    const models = watch();
+    const revisions: RevisionRef[] = [];
+    for (const name of ['one', 'two', 'three']) {
+      publish(modelFor(`${name}.local`));
+      const { revision } = await next(models);
+      revisions.push(revision);
+      await submit({ ...submission(revision, artifact(name)), checkPending: true });
+    }
+    const [one, two, three] = revisions.map((revision, at) =>
+      submission(revision, artifact(['one', 'two', 'three'][at] ?? '')),
+    );
+    const confirmed = () => extension.confirmed.get()?.artifact.digest;
+    expect(confirmed()).toBeUndefined();
+    expect(await submit(must(two))).toEqual({ kind: 'accepted' });
+    expect(confirmed()).toBe(artifact('two').digest);
+    expect(await submit(must(one))).toEqual({ kind: 'superseded' });
+    expect(confirmed()).toBe(artifact('two').digest);
+    expect(extension.rendered.get()).toMatchObject({ artifact: artifact('three'), checkPending: true });
+    expect(await submit({ ...must(three), blobs: [] })).toEqual({ kind: 'accepted' });
+    expect(confirmed()).toBe(artifact('three').digest);
     expect(extension.rendered.get()?.checkPending).toBeUndefined();
   });
 
