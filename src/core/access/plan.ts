@@ -44,14 +44,15 @@ export interface Rotation extends Holder {
 export interface TokenWishes {
   /** Names of the tables in config.toml. */
   readonly extensions: readonly string[];
-  /** Core's own stack: leftovers of other stacks are not ours to remove. */
+  /** Core's own stack: another stack's tokens open nothing here, whatever its tables are named, and are not ours to remove. */
   readonly stack: string | undefined;
   readonly rotations: readonly Rotation[];
 }
 
 export function planTokens(secrets: readonly Secret[], { extensions, stack, rotations }: TokenWishes): TokenPlan {
   const holders = extensions.flatMap((extension) => TOKEN_ROLES.map((role): Holder => ({ extension, role })));
-  const accepted = secrets.flatMap((secret) => tokenSecretOf(secret, holders) ?? []);
+  const ours = secrets.filter((secret) => isOurs(secret, stack));
+  const accepted = ours.flatMap((secret) => tokenSecretOf(secret, holders) ?? []);
   const current = holders.flatMap((holder) => newest(accepted.filter((token) => isHeldBy(token, holder))) ?? []);
   const outdated = rotations.filter(({ above, ...holder }) =>
     current.some((token) => isHeldBy(token, holder) && token.generation <= above),
@@ -65,7 +66,7 @@ export function planTokens(secrets: readonly Secret[], { extensions, stack, rota
     accepted,
     current,
     missing: without.map((holder) => ({ ...holder, name: nextName(secrets, holder) })),
-    leftovers: secrets.filter((secret) => isOurs(secret, stack) && !currentIds.has(secret.id)),
+    leftovers: ours.filter(({ id }) => !currentIds.has(id)),
   };
 }
 
@@ -76,7 +77,7 @@ function isHeldBy(one: Holder, other: Holder): boolean {
 /** `undefined` for what is no token secret of these holders, and for one whose labels were damaged. */
 function tokenSecretOf({ id, name, labels }: Secret, holders: readonly Holder[]): TokenSecret | undefined {
   const sha256 = labels[TOKEN_LABELS.sha256] ?? '';
-  if (labels[TOKEN_LABELS.type] !== TOKEN_TYPE || !/^[0-9a-f]{64}$/.test(sha256)) {
+  if (!/^[0-9a-f]{64}$/.test(sha256)) {
     return undefined;
   }
   const holder = holders.find(

@@ -349,6 +349,22 @@ describe('what people do to the secrets', () => {
     expect(names()).toHaveLength(2);
   });
 
+  it("another stack's are neither accepted nor attached, also where its table has the same name", async () => {
+    const theirs = start(['default'], 'their-stack');
+    await offered(theirs);
+    const theirToken = token('proxy') ?? '';
+
+    const ours = start(['default']);
+    const { extension, proxy } = await offered(ours);
+
+    expect([extension.name, proxy.name]).toEqual([name('extension', 2), name('proxy', 2)]);
+    expect([verdict(theirs, 'proxy', theirToken), verdict(ours, 'proxy', theirToken)]).toEqual([
+      'welcome',
+      'unauthenticated',
+    ]);
+    expect(await offered(theirs)).toMatchObject({ proxy: { name: name('proxy', 1) } });
+  });
+
   it("another stack's are left alone", async () => {
     const theirs = start(['theirs'], 'their-stack');
     await offered(theirs, 'theirs');
