@@ -33,9 +33,11 @@ export interface Certificate {
   readonly key: string;
 }
 
+export type KeyKind = 'ec' | 'rsa' | 'weak-ec' | 'weak-rsa' | 'weak-rsa-pss';
+
 export interface LeafOptions {
-  /** Default `ec`, P-256; `rsa` has 2048 bits. */
-  readonly keys?: 'ec' | 'rsa';
+  /** Default `ec`, P-256; `rsa` has 2048 bits. The others are too weak for NGINX: P-192, and RSA-PSS with 1024 bits. */
+  readonly keys?: KeyKind;
   /** Not after 2021. */
   readonly expired?: boolean;
 }
@@ -46,17 +48,15 @@ export interface CertificateAuthority {
   issue(names: readonly string[], options?: LeafOptions): Certificate;
 }
 
-export function createAuthority(name = 'interlock test CA'): CertificateAuthority {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+/** `keys`: of the CA itself. */
+export function createAuthority(name = 'interlock test CA', keys: KeyKind = 'ec'): CertificateAuthority {
+  const { privateKey, publicKey } = keyPair(keys);
   const isAuthority = der(SEQUENCE, BASIC_CONSTRAINTS, TRUE, der(OCTET_STRING, der(SEQUENCE, TRUE)));
   const own = { issuer: name, signer: privateKey, subject: name, publicKey, until: '99991231235959Z' };
   return {
     certificate: signed({ ...own, extensions: [isAuthority] }),
-    issue(names, { keys = 'ec', expired = false } = {}) {
-      const pair =
-        keys === 'ec'
-          ? generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-          : generateKeyPairSync('rsa', { modulusLength: 2048 });
+    issue(names, { keys: ofLeaf = 'ec', expired = false } = {}) {
+      const pair = keyPair(ofLeaf);
       const certificate = signed({
         issuer: name,
         signer: privateKey,
@@ -68,6 +68,21 @@ export function createAuthority(name = 'interlock test CA'): CertificateAuthorit
       return { certificate, key: pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
     },
   };
+}
+
+function keyPair(kind: KeyKind): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } {
+  switch (kind) {
+    case 'ec':
+      return generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+    case 'rsa':
+      return generateKeyPairSync('rsa', { modulusLength: 2048 });
+    case 'weak-ec':
+      return generateKeyPairSync('ec', { namedCurve: 'prime192v1' });
+    case 'weak-rsa':
+      return generateKeyPairSync('rsa', { modulusLength: 1024 });
+    case 'weak-rsa-pss':
+      return generateKeyPairSync('rsa-pss', { modulusLength: 1024 });
+  }
 }
 
 interface ToBeSigned {

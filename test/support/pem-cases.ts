@@ -19,6 +19,8 @@ export function pemCases(): readonly PemCase[] {
   const good = authority.issue([HOST]);
   const rsa = authority.issue([HOST], { keys: 'rsa' });
   const other = authority.issue([HOST]);
+  const weak = createAuthority('weak CA', 'weak-rsa');
+  const ofWeak = weak.issue([HOST]);
   const keyOf = (pem: string) => createPrivateKey(pem);
   const encrypted = keyOf(good.key).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' });
   const legacy = keyOf(rsa.key).export({ type: 'pkcs1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' });
@@ -71,6 +73,26 @@ export function pemCases(): readonly PemCase[] {
       ...no('SECRET.KEY_MISMATCH'),
     },
     { name: 'a key of another kind', certificate: good.certificate, key: rsa.key, ...no('SECRET.KEY_MISMATCH') },
+    {
+      name: 'a weak CA in the chain',
+      certificate: ofWeak.certificate + weak.certificate,
+      key: ofWeak.key,
+      ...no('SECRET.KEY_TOO_SMALL'),
+    },
+    { name: 'signed by a weak CA that is not in the file', ...ofWeak, ...ok },
+    {
+      name: 'a weak CA in the chain that signed nothing of it',
+      certificate: good.certificate + weak.certificate,
+      key: good.key,
+      ...no('SECRET.KEY_TOO_SMALL'),
+    },
+    { name: 'RSA with 1024 bits', ...authority.issue([HOST], { keys: 'weak-rsa' }), ...no('SECRET.KEY_TOO_SMALL') },
+    { name: 'P-192', ...authority.issue([HOST], { keys: 'weak-ec' }), ...no('SECRET.KEY_TOO_SMALL') },
+    {
+      name: 'RSA-PSS with 1024 bits',
+      ...authority.issue([HOST], { keys: 'weak-rsa-pss' }),
+      ...no('SECRET.KEY_TOO_SMALL'),
+    },
     { name: 'an encrypted key', certificate: good.certificate, key: String(encrypted), ...no('SECRET.KEY_ENCRYPTED') },
     {
       name: 'an encrypted key of the old form',
