@@ -4,6 +4,7 @@
  * Requests per second and p99 through the rendered file, beside what else stands on this machine in the same run, same upstreams:
  *
  *   hand-written   NGINX: a server per host, upstream keep-alive, the same forwarded headers, nothing else
+ *   same-headers   the same, and all headers that the rendered file adds, in the plainest way: what these headers cost anybody
  *   original       NGINX: the layout that the original documents: HTTP/1.0 to the upstreams, no keep-alive
  *   haproxy        Debian's HAProxy: a map from host to backend, kept connections
  *
@@ -98,6 +99,7 @@ async function measureHosts(
   const candidates = [
     await nginxCandidate('rendered', (listen) => renderedFiles(listen, names, origins)),
     await nginxCandidate('hand-written', (listen) => fileOf(handWrittenConf(listen, names, origins))),
+    await nginxCandidate('same-headers', (listen) => fileOf(handWrittenConf(listen, names, origins, SAME_HEADERS))),
     await nginxCandidate('original', (listen) => fileOf(originalConf(listen, names, origins))),
     await haproxyCandidate(tools.haproxy, folder, names, origins),
   ];
@@ -247,7 +249,19 @@ pid /run/nginx.pid;
 error_log /dev/stderr warn;
 events { worker_connections 1024; }`;
 
-function handWrittenConf(listen: number, names: readonly string[], origins: readonly number[]): string {
+const SAME_HEADERS = `  proxy_set_header Upgrade $http_upgrade;
+  proxy_set_header TE $http_te;
+  proxy_set_header X-Request-ID $request_id;
+  proxy_set_header X-Forwarded-Host $http_host;
+  proxy_set_header X-Forwarded-Port $server_port;
+  add_header x-request-id $request_id always;
+  add_header x-proxy-id $hostname always;
+  add_header x-server-info interlock/bench always;
+  add_header x-upstream-addr $upstream_addr always;
+  add_header x-upstream-response-time $upstream_header_time always;
+`;
+
+function handWrittenConf(listen: number, names: readonly string[], origins: readonly number[], more = ''): string {
   return `${MAIN}
 http {
   access_log off;
@@ -260,7 +274,7 @@ ${TEMP_PATHS}
   proxy_set_header X-Real-IP $remote_addr;
   proxy_set_header X-Forwarded-For $remote_addr;
   proxy_set_header X-Forwarded-Proto $scheme;
-${names.map((name, index) => serverOf(listen, name, index, origins, 'keepalive 32; keepalive_timeout 4s;')).join('\n')}
+${more}${names.map((name, index) => serverOf(listen, name, index, origins, 'keepalive 32; keepalive_timeout 4s;')).join('\n')}
 }
 `;
 }
