@@ -84,6 +84,7 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
       tellOfFeed(settings, feed, board),
       createReviser(observer.snapshots, board, logger.child({ area: 'revise' })),
       ...access.components,
+      ...handlers.components,
       serveUntilStopped(server, logger, options.onListening),
       ...createPublisher({ engine, clock, logger }, home, board, observer.snapshots, settings),
     ],

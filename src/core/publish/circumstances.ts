@@ -30,9 +30,10 @@ export function lookAround(publishing: Publishing, snapshot: Snapshot, observed:
   const tables = [...board.extensions.values()].map((table) => table.settings);
   const settings = placed(extension.settings, snapshot, tables);
   const agents = extension.agents.get();
-  const { presence, holdMs } = watches.agents.look(runningTasks(snapshot, observed.proxy?.id), agents);
+  const running = runningTasks(snapshot, observed.proxy?.id);
+  const { presence, holdMs } = watches.agents.look(running, agents);
   const mode = settings.hitless && presence !== 'absent' ? 'hitless' : 'classic';
-  const delivery = deliveryOf(extension, mode, watches.lastGood);
+  const delivery = deliveryOf(extension, mode, watches.lastGood, running);
   const wants = { settings, home, tokens: extension.tokens.get() ?? null, ...swarmNames(snapshot) };
   const needed = delivery && neededBy(wants, delivery);
   noteNeeds(publishing, observed, needed);
@@ -100,9 +101,15 @@ export function runningTasks({ tasks }: Snapshot, serviceId: string | undefined)
  * What the agents refuse (and none of them serves) must not reach a task that starts, nor what was checked in part only: the one before
  * it goes on.
  */
-function deliveryOf(extension: ExtensionBoard, mode: DeliveryState['mode'], lastGood: LastGood): Delivery | undefined {
+function deliveryOf(
+  extension: ExtensionBoard,
+  mode: DeliveryState['mode'],
+  lastGood: LastGood,
+  running: readonly string[],
+): Delivery | undefined {
   const checked = newestChecked(extension);
-  const sessions = extension.agents.get()?.sessions ?? [];
+  // A session may name any task: only those that Swarm runs have a say here.
+  const sessions = (extension.agents.get()?.sessions ?? []).filter(({ taskId }) => running.includes(taskId));
   const digest = checked?.artifact.digest;
   const isRefused =
     mode === 'hitless' &&

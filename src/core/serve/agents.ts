@@ -8,9 +8,10 @@ import type { ConfigArtifact } from '../../model/artifact.ts';
 import { manifestOf } from '../../model/artifact.ts';
 import { compareText } from '../../model/cluster.ts';
 import { createFinding, type Finding, findingKey } from '../../model/finding.ts';
-import type { ReadableCell } from '../../runtime/cell.ts';
+import { createTrigger, type ReadableCell } from '../../runtime/cell.ts';
 import { abortReason, type Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
+import type { Component } from '../../runtime/supervisor.ts';
 import type { AgentDirective, AgentHello, AgentReport, BlobContent, ProxyStatus } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
 import type { AgentSession, Board, ExtensionBoard, Rendered } from '../board.ts';
@@ -23,6 +24,8 @@ export interface AgentsDesk {
   blobs(digests: readonly string[]): readonly BlobContent[];
   /** Sorted by task. */
   proxies(): readonly ProxyStatus[];
+  /** Takes back in time what proxies said that never came back. */
+  readonly component: Component;
 }
 
 export interface AgentsDeskParts {
@@ -40,6 +43,10 @@ export interface AgentsDeskParts {
 const MAX_SESSIONS = 2_000;
 /** What was said last still counts this long after a session broke off: an agent that reconnects says it again. */
 const REMEMBER_MS = 60_000;
+/** Reports that come together change the board once. */
+const GATHER_MS = 50;
+/** Of one session. An agent has something to say for each file it is told, and core tells fewer. */
+const MAX_REPORTS_PER_SECOND = 100;
 /** What the agents of one extension say is kept and printed for people. */
 const MAX_FINDINGS = 1_000;
 /** An agent may ask for the bytes of a directive that was the newest a moment ago. */
@@ -62,11 +69,56 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
   const open = new Map<string, OpenSession>();
   const said = new Map<string, Said>();
   const recent: ConfigArtifact[] = [];
+  const parted = createTrigger();
+  let heardAtMs = Number.NEGATIVE_INFINITY;
+  let isHeld = false;
   extension.agents.set({ sessions: [] });
 
   function publish(): void {
+    isHeld = false;
     extension.agents.set({ sessions: [...open.values()].map(({ seen }) => seen) });
     settleFindings();
+  }
+
+  /** What several reports changed within `GATHER_MS` is published together, at the latest when the session of the first of them ends. */
+  async function publishReports(scope: AbortSignal): Promise<void> {
+    // Clocks are set back.
+    const waitMs = Math.min(heardAtMs + GATHER_MS - clock.now(), GATHER_MS);
+    if (isHeld) {
+      return;
+    }
+    isHeld = true;
+    try {
+      if (waitMs > 0) {
+        await clock.sleep(waitMs, scope);
+      }
+    } catch {
+      // It ends: nothing is left to wait for.
+    }
+    publishHeld();
+  }
+
+  /** Nothing, when something else published it meanwhile. */
+  function publishHeld(): void {
+    if (isHeld) {
+      heardAtMs = clock.now();
+      publish();
+    }
+  }
+
+  async function forgetInTime(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const closedAtMs = [...said.values()].reduce(
+        (first, { closedAtMs: at }) => Math.min(first, at ?? first),
+        Number.POSITIVE_INFINITY,
+      );
+      if (closedAtMs === Number.POSITIVE_INFINITY) {
+        await parted.wait(signal);
+      } else {
+        await clock.sleep(Math.max(0, closedAtMs + REMEMBER_MS - clock.now()), signal);
+        settleFindings();
+      }
+    }
   }
 
   /** Equal findings of several proxies are one. */
@@ -127,6 +179,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
       const last = said.get(taskId);
       if (last !== undefined) {
         said.set(taskId, { ...last, closedAtMs: clock.now() });
+        parted.fire();
       }
       publish();
       logger.info({ task: taskId, open: open.size }, 'agent disconnected');
@@ -143,12 +196,12 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
     } else {
       said.set(taskId, { findings, closedAtMs: undefined });
     }
-    publish();
   }
 
   /** Until the agent ends its side or `scope` aborts; never rejects, and ends the session when the reports do. */
   async function listen(session: OpenSession, reports: AsyncIterable<AgentReport>, scope: AbortSignal): Promise<void> {
     const iterator = reports[Symbol.asyncIterator]();
+    const rate = createRate(clock, MAX_REPORTS_PER_SECOND);
     try {
       for (;;) {
         const next = await orAborted(iterator.next(), scope);
@@ -159,7 +212,12 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
           session.over.abort(ENDED);
           return;
         }
+        if (rate.isExceeded()) {
+          session.over.abort(refusal('exhausted', `more than ${MAX_REPORTS_PER_SECOND} reports in a second`));
+          return;
+        }
         take(session, next.value);
+        void publishReports(scope); // ends with the session
       }
     } catch (error) {
       session.over.abort(error);
@@ -229,10 +287,28 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
         end(session);
       }
     },
+    component: { name: `serve.agents.${settings.name}`, run: forgetInTime },
     blobs: (digests) => digests.map((digest) => findBlob(digest, recent)),
     proxies() {
       settleFindings();
       return [...open.values()].map(({ seen }) => proxyOf(seen)).sort((a, b) => compareText(a.taskId, b.taskId));
+    },
+  };
+}
+
+/** Counts anew each second. */
+function createRate(clock: Pick<Clock, 'now'>, perSecond: number): { isExceeded(): boolean } {
+  let sinceMs = Number.NEGATIVE_INFINITY;
+  let count = 0;
+  return {
+    isExceeded() {
+      const now = clock.now();
+      if (Math.abs(now - sinceMs) >= 1_000) {
+        sinceMs = now;
+        count = 0;
+      }
+      count += 1;
+      return count > perSecond;
     },
   };
 }

@@ -8,6 +8,7 @@ import type { RevisedModel, Revision } from '../../model/revision.ts';
 import { canonicalJson, sha256Hex } from '../../model/revision.ts';
 import { type Clock, systemClock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
+import type { Component } from '../../runtime/supervisor.ts';
 import type {
   Caller,
   ClusterStatus,
@@ -38,7 +39,12 @@ export interface ServeFacts {
 /** How many revisions back an artifact may be and still be taken: rendering takes a moment, and the model may move meanwhile. */
 const REMEMBERED_REVISIONS = 256;
 
-export function createHandlers(board: Board, facts: ServeFacts, logger: Logger): WireHandlers {
+export interface Handlers extends WireHandlers {
+  /** What has to be done by the clock. */
+  readonly components: readonly Component[];
+}
+
+export function createHandlers(board: Board, facts: ServeFacts, logger: Logger): Handlers {
   const desks = new Map(
     [...board.extensions].map(([name, extension]) => [name, createDesk(extension, board, facts, logger)]),
   );
@@ -55,6 +61,7 @@ export function createHandlers(board: Board, facts: ServeFacts, logger: Logger):
   }
 
   return {
+    components: [...desks.values()].map(({ agents }) => agents.component),
     watchModel: (caller, have, signal) => deskOf(caller).watch(have, signal),
     submitArtifact: async (caller, submission) => deskOf(caller).submit(submission),
     refuseRevision: async (caller, refused) => deskOf(caller).refuse(refused),

@@ -65,10 +65,11 @@ function setUp() {
   return {
     extension,
     renderedAs,
-    agent(serves: string, refuses?: string) {
+    agent(serves: string, refuses?: string, taskId = 't1') {
       const refused = refuses === undefined ? {} : { refused: { artifactDigest: digestOf(refuses), reason: 'no' } };
-      const session = { taskId: 't1', nodeId: 'n', artifactDigest: digestOf(serves), connectedAtMs: 0, ...refused };
-      extension.agents.set({ sessions: [session] });
+      const session = { taskId, nodeId: 'n', artifactDigest: digestOf(serves), connectedAtMs: 0, ...refused };
+      const others = (extension.agents.get()?.sessions ?? []).filter((other) => other.taskId !== taskId);
+      extension.agents.set({ sessions: [...others, session] });
     },
     look: () => lookAround(publishing, seen, observed).desired.delivery,
   };
@@ -97,6 +98,19 @@ describe('what is stored and mounted next', () => {
       agent('A', bad);
       expect(look()?.artifact.digest).toBe(digestOf('A'));
     }
+  });
+
+  it('is not decided by sessions of tasks that Swarm does not run', () => {
+    const { extension, renderedAs, agent, look } = setUp();
+    agent('A');
+    extension.rendered.set(renderedAs('A', 1));
+    look();
+    extension.rendered.set(renderedAs('B', 2));
+    agent('A', 'B', 'invented');
+    expect(look()?.artifact.digest).toBe(digestOf('B'));
+    agent('A', 'B');
+    agent('B', undefined, 'invented');
+    expect(look()?.artifact.digest).toBe(digestOf('A'));
   });
 
   it('is the newest that was checked as a whole while changes come faster than checks, with what that one needs', () => {

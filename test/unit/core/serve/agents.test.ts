@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+import { getHeapStatistics } from 'node:v8';
 import { describe, expect, it } from 'vitest';
 import { createBoard } from '../../../../src/core/board.ts';
 import { type AgentsDesk, createAgentsDesk } from '../../../../src/core/serve/agents.ts';
@@ -46,6 +48,8 @@ function setUp(hitless = true, reloadsPerMinute?: number) {
   return {
     desk,
     time,
+    board,
+    extension,
     render(text: string, losses?: number) {
       sequence += 1;
       const revision = { digest: sha256Hex(Buffer.from(text)), sequence, versionIndex: sequence };
@@ -54,6 +58,13 @@ function setUp(hitless = true, reloadsPerMinute?: number) {
       extension.rendered.set({ revision, artifact: artifactOf(text), requirements, ...known });
     },
     sessions: () => extension.agents.get()?.sessions ?? [],
+    agents: extension.agents,
+    /** Reports that come together are published together, a moment later. */
+    heard: (condition: () => boolean) =>
+      eventually(async () => {
+        await time.advance(50);
+        return condition();
+      }),
     codes: () => board.findings().map(({ code, value }) => [code, value]),
   };
 }
@@ -114,12 +125,12 @@ describe('a session', () => {
   });
 
   it('shows what each proxy serves and refuses, while it lasts', async () => {
-    const { desk, render, sessions } = setUp();
+    const { desk, render, sessions, heard } = setUp();
     render('two');
     const agent = open(desk, hello('t1', artifactOf('one').digest));
     await eventually(() => sessions()[0]?.artifactDigest === artifactOf('one').digest);
     agent.report(refused('two', '[emerg] no'));
-    await eventually(() => sessions()[0]?.refused?.reason === '[emerg] no');
+    await heard(() => sessions()[0]?.refused?.reason === '[emerg] no');
     expect(desk.proxies()).toEqual([
       {
         taskId: 't1',
@@ -129,7 +140,7 @@ describe('a session', () => {
       },
     ]);
     agent.report(applied('two'));
-    await eventually(() => sessions()[0]?.refused === undefined);
+    await heard(() => sessions()[0]?.refused === undefined);
     expect(sessions()[0]?.artifactDigest).toBe(artifactOf('two').digest);
     agent.hangUp();
     await agent.ended;
@@ -161,16 +172,83 @@ describe('a session', () => {
   });
 });
 
+describe('reports', () => {
+  async function* all(reports: readonly AgentReport[]): AsyncIterable<AgentReport> {
+    yield* reports;
+    await new Promise(() => undefined); // the session stays open
+  }
+
+  /** How often the board changed because of them, and what the last one left there. */
+  async function sent(reports: readonly AgentReport[], { desk, time, agents }: ReturnType<typeof setUp>) {
+    const stop = new AbortController();
+    const session = desk.session(hello('t1'), all(reports), stop.signal)[Symbol.asyncIterator]();
+    const ended = session.next().catch((error: unknown) => error);
+    await time.advance(0);
+    let changes = 0;
+    const set = agents.set.bind(agents);
+    agents.set = (value) => {
+      changes += 1;
+      set(value);
+    };
+    await time.advance(49);
+    const before = changes;
+    await time.advance(1);
+    const digest = agents.get()?.sessions[0]?.artifactDigest;
+    return { before, after: changes, digest, stop, ended };
+  }
+
+  it('that come together change the board once, with the newest, and nothing is left behind', async () => {
+    const texts = Array.from({ length: 100 }, (_, at) => String(at));
+    const parts = setUp();
+    const { before, after, digest, stop, ended } = await sent(
+      texts.map((text) => applied(text)),
+      parts,
+    );
+    expect([before, after, digest]).toEqual([0, 1, artifactOf('99').digest]);
+    stop.abort(new Error('gone'));
+    expect(await ended).toMatchObject({ message: 'gone' });
+    expect(parts.time.sleepers()).toBe(0);
+  });
+
+  it('end the session when they are more than anybody has to say', async () => {
+    const texts = Array.from({ length: 101 }, (_, at) => String(at));
+    const parts = setUp();
+    const { ended } = await sent(
+      texts.map((text) => applied(text)),
+      parts,
+    );
+    expect(refusalReason(await ended)).toBe('exhausted');
+    expect([parts.sessions(), parts.time.sleepers()]).toEqual([[], 0]);
+  });
+
+  it('are not kept: 400 MB of them in one session leave no trace', async () => {
+    const { extension, board } = setUp();
+    let now = 0;
+    const clock = { now: () => (now += 60), sleep: () => new Promise<never>(() => undefined) };
+    const desk = createAgentsDesk({ extension, board, epoch: 'e1', clock, logger: silent });
+    async function* many(): AsyncIterable<AgentReport> {
+      for (let left = 20_000; left > 0; left -= 1) {
+        yield { ...refused('one', randomBytes(10_000).toString('hex')), artifactDigest: 'digest' };
+      }
+    }
+    const before = getHeapStatistics().used_heap_size;
+    for await (const directive of desk.session(hello('t1'), many(), new AbortController().signal)) {
+      expect(directive).toBeUndefined(); // nothing was rendered
+    }
+    expect(getHeapStatistics().used_heap_size - before).toBeLessThan(150_000_000);
+  });
+});
+
 describe('findings', () => {
   const finding = createFinding('SECRET.EXPIRED', 'It has expired.', { value: 'crt' });
 
   it('of two proxies are one, outlast a broken session for a while, and go when the proxy drains', async () => {
-    const { desk, codes, sessions, time } = setUp();
+    const { desk, codes, sessions, time, heard } = setUp();
     const [one, two] = [open(desk, hello('t1')), open(desk, hello('t2'))];
     await eventually(() => sessions().length === 2);
     one.report(applied('one', [finding]));
     two.report(applied('one', [finding]));
-    await eventually(() => sessions().every(({ artifactDigest }) => artifactDigest !== undefined));
+    await heard(() => sessions().every(({ artifactDigest }) => artifactDigest !== undefined));
     expect(codes()).toEqual([['SECRET.EXPIRED', 'crt']]);
     two.report({ artifactDigest: undefined, outcome: { kind: 'draining' }, durationMs: 0, findings: [] });
     one.hangUp();
@@ -181,14 +259,35 @@ describe('findings', () => {
     await eventually(() => codes().length === 0);
   });
 
+  it('of a proxy that died go by the clock, although nobody asks and nothing happens', async () => {
+    const { desk, codes, time } = setUp();
+    const stop = new AbortController();
+    const running = desk.component.run(stop.signal).catch((error: unknown) => error);
+    const [one, two] = [open(desk, hello('t1')), open(desk, hello('t2'))];
+    one.report(applied('one', [finding]));
+    await eventually(() => codes().length === 1);
+    one.stop.abort();
+    await one.ended.catch(() => undefined);
+    await time.advance(30_000);
+    two.stop.abort();
+    await two.ended.catch(() => undefined);
+    await time.advance(29_999);
+    expect(codes()).toEqual([['SECRET.EXPIRED', 'crt']]);
+    await time.advance(1);
+    expect(codes()).toEqual([]);
+    stop.abort(new Error('core stops'));
+    expect(await running).toMatchObject({ message: 'core stops' });
+    expect(time.sleepers()).toBe(0);
+  });
+
   it('say that the newest artifact is refused, and nothing of older ones', async () => {
-    const { desk, codes, render, sessions } = setUp();
+    const { desk, codes, render, sessions, heard } = setUp();
     render('one');
     const [one, two] = [open(desk, hello('t1')), open(desk, hello('t2'))];
     await eventually(() => sessions().length === 2);
     one.report(refused('one', '[emerg] unknown directive'));
     two.report(refused('one', '[emerg] unknown directive'));
-    await eventually(() => sessions().every((session) => session.refused !== undefined));
+    await heard(() => sessions().every((session) => session.refused !== undefined));
     expect(codes()).toEqual([['DELIVERY.REFUSED', '[emerg] unknown directive']]);
     render('two');
     await eventually(() => codes().length === 0);
