@@ -1,31 +1,10 @@
 /** `GET /tasks` -> Task. */
 import { z } from 'zod';
-import type { Task } from '../model/snapshot.ts';
+import { TASK_STATES, type Task } from '../model/snapshot.ts';
 import { listOf, oneOf } from './parse.ts';
 import { addressOf, distinctPorts, list, publishedPort, timestamp, version } from './shapes.ts';
 
-const state = z
-  .string()
-  .toLowerCase()
-  .pipe(
-    z.enum([
-      'new',
-      'allocated',
-      'pending',
-      'assigned',
-      'accepted',
-      'preparing',
-      'ready',
-      'starting',
-      'running',
-      'complete',
-      'shutdown',
-      'failed',
-      'rejected',
-      'remove',
-      'orphaned',
-    ]),
-  );
+const state = z.string().toLowerCase().pipe(z.enum(TASK_STATES));
 
 const task = z
   .object({

@@ -1,5 +1,14 @@
 /** The manager's events -> changes of Snapshot parts, equal to what the Engine's JSON gives for the same object. Pure. */
-import type { Network, Node, PublishedPort, Service, ServiceMode, Task, TaskState } from '../model/snapshot.ts';
+import {
+  type Network,
+  type Node,
+  type PublishedPort,
+  type Service,
+  type ServiceMode,
+  TASK_STATES,
+  type Task,
+  type TaskState,
+} from '../model/snapshot.ts';
 import { nodeAddress } from '../snapshot/node.ts';
 import { addressOf, distinctPorts } from '../snapshot/shapes.ts';
 import type {
@@ -108,23 +117,7 @@ function isHostPort(port: PublishedPort): boolean {
   return port.mode === 'host';
 }
 
-const STATES: ReadonlySet<string> = new Set<TaskState>([
-  'new',
-  'allocated',
-  'pending',
-  'assigned',
-  'accepted',
-  'preparing',
-  'ready',
-  'starting',
-  'running',
-  'complete',
-  'shutdown',
-  'failed',
-  'rejected',
-  'remove',
-  'orphaned',
-]);
+const STATES: ReadonlySet<string> = new Set(TASK_STATES);
 
 /** A state that this proto does not know comes as its number. */
 function stateOf(name: string | number): TaskState {
