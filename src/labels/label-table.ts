@@ -118,7 +118,8 @@ export const LABELS = {
   }),
   ssl_only: define(false, flag, {
     grammar: '`true` or `false`',
-    description: 'Answer plain HTTP with 308 to https.',
+    description:
+      'Answer plain HTTP with 308 to https. Of several services on a host, only the oldest one can ask for it.',
     shownDefault: '`false`',
   }),
   ssl_passthrough: define(false, flag, {

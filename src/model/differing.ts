@@ -45,6 +45,24 @@ export function tlsDifferences(host: string, oldest: Member, member: Member): re
   return differences(OF_TLS, host, oldest, member);
 }
 
+/** `decider` has the TLS of a host whose oldest service has no word about it. */
+export function tlsByYounger(host: string, oldest: Member, { service, intent }: Member): readonly Finding[] {
+  const decides = createFinding(
+    'ROUTE.TLS_BY_YOUNGER',
+    `${service.name} decides about the TLS of ${host}, for ${oldest.service.name} too, which is older and does not ask for TLS. To have it decided there, give ${oldest.service.name} com.docker.lb.ssl_cert.`,
+    about(intent, 'com.docker.lb.ssl_cert'),
+  );
+  if (intent.tls.kind !== 'terminate' || !intent.tls.only) {
+    return [decides];
+  }
+  const only = createFinding(
+    'ROUTE.OPTIONS_DIFFER',
+    `${oldest.service.name} is older and serves ${host} over plain HTTP, so ssl_only has no effect there. Give ${oldest.service.name} the same ssl_cert and ssl_only.`,
+    about(intent, 'com.docker.lb.ssl_only'),
+  );
+  return [decides, only];
+}
+
 function differences(options: readonly Option[], shared: string, oldest: Member, member: Member): readonly Finding[] {
   return options
     .filter(({ of }) => canonicalJson(of(oldest.intent)) !== canonicalJson(of(member.intent)))

@@ -34,6 +34,7 @@ export const FINDINGS = {
   'LABEL.VALUE_INVALID': { severity: 'error', harm: 'the label is ignored' },
   'LABEL.ON_CONTAINER': { severity: 'warn', harm: 'the labels are ignored' },
   'ROUTE.OPTIONS_DIFFER': { severity: 'warn', harm: "the oldest service's options are used for the pool" },
+  'ROUTE.TLS_BY_YOUNGER': { severity: 'info', harm: 'none: the oldest service that asks for TLS decides for the host' },
   'ROUTE.TLS_CONFLICT': { severity: 'error', harm: 'the younger service is not routed on that host' },
   'ROUTE.REDIRECT_LOOP': { severity: 'error', harm: 'the redirect is not made' },
   'ROUTE.REDIRECT_UNREACHABLE': { severity: 'warn', harm: 'the redirect is not made' },

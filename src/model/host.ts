@@ -1,6 +1,6 @@
 /** One host: who serves which path, whose TLS it has, which redirects begin there. */
 import { compareText, type HostEntry, type HostTls, type PathRoute, type Pool, type PoolId } from './cluster.ts';
-import { tlsDifferences } from './differing.ts';
+import { tlsByYounger, tlsDifferences } from './differing.ts';
 import { createFinding, type Finding } from './finding.ts';
 import { about, type Member } from './member.ts';
 import type { Hostname, PathPrefix } from './names.ts';
@@ -78,7 +78,10 @@ function buildRoute(
   return { route: { prefix, rewrite: contextRoot.rewrite, pool: id, websocketEndpoints }, pool };
 }
 
-/** The oldest service that asks for TLS decides for the host; services without a word about TLS have no say in it. */
+/**
+ * The oldest service that asks for TLS decides for the host; services without a word about TLS have no say in it. That plain HTTP is
+ * sent to https takes the host's oldest service: a younger one could take its plain HTTP down otherwise.
+ */
 function buildHostTls(
   index: SnapshotIndex,
   host: Hostname,
@@ -94,7 +97,17 @@ function buildHostTls(
     return { tls: { kind: 'passthrough', pool: pool.id }, pools: [pool] };
   }
   findings.push(...others.flatMap((other) => tlsDifferences(host, decider, other)));
-  return { tls: terminateTls(index, decider, findings), pools: [] };
+  const tls = terminateTls(index, decider, findings);
+  const oldest = first(members);
+  if (decider === oldest) {
+    return { tls, pools: [] };
+  }
+  findings.push(...tlsByYounger(host, oldest, decider));
+  return { tls: withPlainHttp(tls), pools: [] };
+}
+
+function withPlainHttp(tls: HostTls): HostTls {
+  return tls.kind === 'terminate' || tls.kind === 'lost' ? { ...tls, only: false } : tls;
 }
 
 /** A host name has no colon, so this is never the pool of a path. */

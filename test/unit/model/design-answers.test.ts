@@ -523,12 +523,46 @@ describe('secret missing: that host loses TLS only, finding', () => {
 describe('TLS of a host with several context roots', () => {
   const secrets = [secretNamed('cert'), secretNamed('other')];
 
-  it('is that of the only service with ssl_cert, whatever its age, without a finding', () => {
+  it.each<[string, Labels, object]>([
+    ['the secret exists', { ssl_cert: 'cert' }, { kind: 'terminate', only: false }],
+    ['it is missing', { ssl_cert: 'gone' }, { kind: 'lost', only: false }],
+  ])('is that of the only service with ssl_cert, and an older one hears of it: %s', (_, labels, tls) => {
     const answer = ask({
       secrets,
       services: aged(
         app('web', { hosts: 'a.local' }),
+        app('api', { hosts: 'a.local', context_root: '/api', ...labels }),
+      ),
+    });
+    const byYounger = answer.findings.filter(({ code }) => code !== 'SECRET.MISSING');
+    expect(byYounger).toMatchObject([
+      { code: 'ROUTE.TLS_BY_YOUNGER', severity: 'info', service: 'api', subject: 'com.docker.lb.ssl_cert' },
+    ]);
+    expect(byYounger[0]?.advice).toContain('api decides about the TLS of a.local, for web too');
+    expect(hostAt(answer, 'a.local')?.tls).toMatchObject(tls);
+  });
+
+  it.each(['cert', 'gone'])(
+    "a younger service's ssl_only leaves an older one its plain HTTP: ssl_cert=%s",
+    (ssl_cert) => {
+      const answer = ask({
+        secrets,
+        services: aged(
+          app('web', { hosts: 'a.local' }),
+          app('api', { hosts: 'a.local', context_root: '/api', ssl_cert, ssl_only: 'true' }),
+        ),
+      });
+      expect(hostAt(answer, 'a.local')?.tls).toMatchObject({ only: false });
+      expect(found(answer)).toContainEqual(['ROUTE.OPTIONS_DIFFER', 'api', 'ssl_only']);
+    },
+  );
+
+  it('ssl_only of the oldest service is for all of the host', () => {
+    const answer = ask({
+      secrets,
+      services: aged(
         app('api', { hosts: 'a.local', context_root: '/api', ssl_cert: 'cert', ssl_only: 'true' }),
+        app('web', { hosts: 'a.local' }),
       ),
     });
     expect(answer.findings).toEqual([]);
