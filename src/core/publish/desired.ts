@@ -89,7 +89,8 @@ export function proxySpec(
           'INTERLOCK_TASK_ID={{.Task.ID}}',
           'INTERLOCK_NODE_ID={{.Node.ID}}',
         ],
-        Mounts: [tmpfs('/run', 16), tmpfs('/var/cache/nginx', 256)],
+        // /run: staging holds the running file and the next at once, tens of MiB for many hosts. A tmpfs costs only what is used.
+        Mounts: [tmpfs('/run', 64), tmpfs('/var/cache/nginx', 256)],
         Configs: [mounted(config, 'Config', settings.proxyConfigPath)],
         ...mountedSecrets(secrets),
         ...stopping(settings),
