@@ -59,6 +59,17 @@ function hideServicesOwn(): readonly Node[] {
   );
 }
 
+/**
+ * Words about the way here that we never say ourselves and many frameworks believe, `Forwarded` (RFC 7239) before all others: a trusted
+ * peer's are passed on, nobody else's. A header with an empty value is not sent.
+ */
+const TRUSTED_ONLY = [
+  { name: 'Forwarded', header: '$http_forwarded', target: '$forwarded_standard' },
+  { name: 'X-Forwarded-Prefix', header: '$http_x_forwarded_prefix', target: '$forwarded_prefix' },
+  { name: 'X-Forwarded-Server', header: '$http_x_forwarded_server', target: '$forwarded_server' },
+  { name: 'X-Forwarded-Ssl', header: '$http_x_forwarded_ssl', target: '$forwarded_ssl' },
+] as const;
+
 function requestHeaders(options: NginxOptions): readonly Node[] {
   const trusting = options.trustedProxies.length > 0;
   const forwarded = (name: string, own: string) => expression(trusting ? `$forwarded_${name}` : own);
@@ -74,6 +85,7 @@ function requestHeaders(options: NginxOptions): readonly Node[] {
     set('X-Forwarded-Proto', forwarded('proto', '$scheme')),
     set('X-Forwarded-Host', forwarded('host', REQUEST_HOST)),
     set('X-Forwarded-Port', forwarded('port', '$requested_port')),
+    ...TRUSTED_ONLY.map(({ name, target }) => set(name, trusting ? expression(target) : '')),
   ];
 }
 
@@ -165,6 +177,9 @@ function trustMaps(options: NginxOptions): readonly Node[] {
     trusted('$http_x_forwarded_proto', '$forwarded_proto', 'https?$', '$scheme'),
     trusted('$http_x_forwarded_host', '$forwarded_host', '[A-Za-z0-9._:\\[\\]-]{1,260}$', REQUEST_HOST),
     trusted('$http_x_forwarded_port', '$forwarded_port', `${PORT}$`, '$requested_port'),
+    ...TRUSTED_ONLY.map(({ header, target }) =>
+      map('$peer_trusted', target, [entry('default', ''), entry('1', expression(header))]),
+    ),
   ];
 }
 

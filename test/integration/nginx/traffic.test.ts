@@ -144,6 +144,18 @@ describe('headers', () => {
     expect(headers['x-request-id']).toMatch(/^[0-9a-f]{32}$/);
   });
 
+  it.each(['Forwarded', 'X-Forwarded-Prefix', 'X-Forwarded-Server', 'X-Forwarded-Ssl'])(
+    "does not pass a stranger's %s on",
+    async (name) => {
+      const { headers } = echoOf(
+        await get('plain.local', '/', { [name]: 'for=1.2.3.4;proto=https', 'X-Other': 'kept' }),
+      );
+
+      expect(headers['x-other']).toBe('kept');
+      expect(Object.keys(headers)).not.toContain(name.toLowerCase());
+    },
+  );
+
   it('gives the default port when Host names none', async () => {
     expect(echoOf(await get('plain.local')).headers['x-forwarded-port']).toBe('80');
   });
@@ -444,7 +456,7 @@ describe('a trusted proxy in front', () => {
     await using proxy = await startNginx(filesOf(cluster, { TrustedProxies: ['127.0.0.0/8'], WorkerProcesses: 1 }));
     const answer = await sendRaw(
       listenPort,
-      'GET / HTTP/1.1\r\nHost: app.local\r\nConnection: close\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\n\r\n',
+      'GET / HTTP/1.1\r\nHost: app.local\r\nConnection: close\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\nForwarded: for=1.2.3.4;proto=https\r\nX-Forwarded-Prefix: /app\r\n\r\n',
     );
 
     expect(proxy.pid).toBeGreaterThan(0);
@@ -454,6 +466,25 @@ describe('a trusted proxy in front', () => {
       'x-forwarded-proto': 'https',
       'x-forwarded-port': '8443',
       'x-forwarded-host': 'app.local',
+      forwarded: 'for=1.2.3.4;proto=https',
+      'x-forwarded-prefix': '/app',
     });
+  });
+
+  it('is not who is outside the list: its Forwarded goes nowhere', async () => {
+    const listenPort = await freePort();
+    const cluster = model(
+      { 'app.local': { '/': local(one.port) } },
+      { listen: { http: port(listenPort), tls: port(await freePort()) } },
+    );
+    await using proxy = await startNginx(filesOf(cluster, { TrustedProxies: ['192.0.2.0/24'], WorkerProcesses: 1 }));
+    const answer = await sendRaw(
+      listenPort,
+      'GET / HTTP/1.1\r\nHost: app.local\r\nConnection: close\r\nForwarded: for=1.2.3.4\r\n\r\n',
+    );
+
+    expect(proxy.pid).toBeGreaterThan(0);
+    expect(echoOf(answer).headers).toMatchObject({ 'x-forwarded-for': '127.0.0.1' });
+    expect(echoOf(answer).headers['forwarded']).toBeUndefined();
   });
 });
