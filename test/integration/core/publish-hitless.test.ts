@@ -2,6 +2,7 @@
 
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Rendered } from '../../../src/core/board.ts';
 import { eventually } from '../../support/eventually.ts';
 import { type Core, createWorld, isSettled, LABELS, PROXY, rolledOnto, type World } from './publish-world.ts';
 
@@ -29,6 +30,22 @@ async function settledCore(options: Parameters<World['startCore']>[0] = {}): Pro
   return core;
 }
 
+/** Checked where it changed; meanwhile the check of the whole of what was rendered before it has passed. */
+function renderUnchecked(core: Core, ...what: Parameters<Core['render']>): void {
+  const { revision, artifact, requirements } = rendered(core);
+  core.render(...what);
+  core.board.rendered.set({ ...rendered(core), checkPending: true });
+  core.board.confirmed.set({ revision, artifact, requirements });
+}
+
+function rendered(core: Core): Rendered {
+  const now = core.board.rendered.get();
+  if (now === undefined) {
+    throw new Error('nothing is rendered');
+  }
+  return now;
+}
+
 const proxyTasks = () => world.fake.swarm.tasksOf(PROXY).map(({ ID }) => ID);
 
 describe('a new artifact, when the proxies have agents', () => {
@@ -53,6 +70,17 @@ describe('a new artifact, when the proxies have agents', () => {
       await core.pass(4_000);
     }
     expect(world.writes()).toEqual(Array.from({ length: 3 }, () => 'POST /configs/create'));
+  });
+
+  it('that comes before the last one was checked as a whole: the one before it is stored every 30 s', async () => {
+    const core = await settledCore();
+    for (let second = 0; second < 95; second += 4) {
+      renderUnchecked(core, `change ${second}`);
+      await core.pass(4_000);
+    }
+    expect(world.writes()).toEqual(Array.from({ length: 3 }, () => 'POST /configs/create'));
+    expect(world.stored().at(-1)).toMatch(/^change /);
+    expect(world.stored()).not.toContain('change 92');
   });
 
   it('costs no call to the Engine before it is stored', async () => {
@@ -130,6 +158,20 @@ describe('what needs a roll', () => {
     await core.pass(1_000);
     expect(world.writes()).toEqual(['POST /configs/create', 'POST /services/*/update']);
     expect(core.board.delivery.get()).toMatchObject({ pending: { networks: [], secrets: [] }, rolling: false });
+  });
+
+  it('a network and a secret are attached while changes come faster than whole checks', async () => {
+    const core = await settledCore();
+    world.fake.swarm.addNetwork('a');
+    world.fake.swarm.addSecret('cert');
+    await core.pass(100);
+    for (let count = 1; count <= 4; count += 1) {
+      renderUnchecked(core, `change ${count}`, { networks: ['a'], secrets: ['cert'] });
+      await core.pass(1_000);
+    }
+    await eventually(() => expect(world.mounted()).toMatch(/^change [1-3]$/));
+    expect(world.writes().filter((write) => write.startsWith('POST /services'))).toHaveLength(1);
+    expect(core.board.delivery.get()?.pending).toEqual({ networks: [], secrets: [] });
   });
 
   it('what comes up while a roll is under way waits for its end', async () => {
