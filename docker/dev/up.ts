@@ -282,8 +282,8 @@ ${setHost}  docker service ls
 ${line(`docker service logs -f ${STACK}_core`, 'what core sees and does, and what is wrong with a label')}
 ${line('docker service logs -f interlock-proxy', "NGINX's access log")}
 
-${line(`docker service scale ${DEMO_STACK}_app=5`, 'each change replaces the one proxy here: that takes about')}
-${line('', '10 s, and for some of them nobody answers')}
+${line(`docker service scale ${DEMO_STACK}_app=5`, 'the proxy reloads. Only a new network or certificate')}
+${line('', 'replaces it: for some seconds nobody answers')}
 
   docker service create --name hello --network demo --no-resolve-image --endpoint-mode dnsrr \\
     --env DEMO_NAME=hello --label com.docker.lb.hosts=hello.local --label com.docker.lb.port=8080 \\

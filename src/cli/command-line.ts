@@ -74,11 +74,12 @@ Exit codes
   0   written            1   not written, or an error with --strict            64   wrong usage
 
 Example: try a label before you deploy it
-  core=$(docker ps -qf name=interlock_core)
-  docker exec $core interlock snapshot --out /run/interlock/state
-  docker exec $core tar -cC /run/interlock state | tar -x
+  core=$(docker ps -qf name=interlock_core)                        # on the manager that runs core; /dev/shm is writable there
+  docker exec $core interlock snapshot --out /dev/shm/state
+  docker exec $core tar -cC /dev/shm state | tar -x
+  interlock render -c config.toml --state state --out before
   # edit state/services.json, e.g. Spec.Labels of one service
-  interlock render -c config.toml --state state --out out --strict && diff -r before out
+  interlock render -c config.toml --state state --out after; diff -r before after
 `;
 
 const SNAPSHOT_HELP = `interlock snapshot: save what core sees of a live Swarm, for "interlock render" and for bug reports.
