@@ -46,6 +46,10 @@ export const FINDINGS = {
   },
   'SETTINGS.KEY_UNKNOWN': { severity: 'warn', harm: 'the key is ignored' },
   'SETTINGS.NOT_IN_EFFECT': { severity: 'warn', harm: 'the key is accepted and has no effect in this version' },
+  'SETTINGS.NO_SUCH_EXTENSION': {
+    severity: 'warn',
+    harm: 'keys that only HAProxy has are ignored; images stay as named',
+  },
   'SETTINGS.IMAGE_MAPPED': { severity: 'info', harm: 'none: our image of the same role is used' },
   'SETTINGS.CONSTRAINT_REWRITTEN': { severity: 'info', harm: 'none: `=` is read as `==`' },
   'FEED.NOT_WATCHING': { severity: 'warn', harm: 'none: task changes are found by polling, which is slower' },

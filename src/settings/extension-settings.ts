@@ -7,7 +7,7 @@ import { createFinding, type Finding } from '../model/finding.ts';
 import type { Port } from '../model/names.ts';
 import { canonicalJson } from '../model/revision.ts';
 import { EXTENSION_SCHEMA } from './core-schema.ts';
-import { type OurImages, ourImageFor } from './images.ts';
+import { isHaproxyImage, type OurImages, ourImageFor } from './images.ts';
 import { isTable, readTable, type WrittenKeys } from './key-table.ts';
 import { type NginxOptions, parseNginxOptions } from './nginx-options.ts';
 import { describeFound, joinPath, type SettingsProblem } from './problem.ts';
@@ -96,6 +96,7 @@ export function readExtension(name: string, raw: unknown, path: string, images: 
   const findings = [
     ...reading.findings,
     ...adaptations.findings,
+    ...findHaproxy(reading.values, config?.raw, path),
     ...findWaitingKeys('extension', EXTENSION_SCHEMA, reading),
     ...options.findings,
   ].map((finding) => ({ ...finding, serviceCluster: settings.serviceCluster }));
@@ -149,6 +150,19 @@ interface Adapted {
   readonly proxyImage: string;
   readonly constraints: readonly string[];
   readonly proxyConstraints: readonly string[];
+}
+
+/** In lower case: keys are read in any. The NGINX extension has none of them. */
+const HAPROXY_KEYS: ReadonlySet<string> = new Set(['clienttimeout', 'servertimeout', 'defaultoptions']);
+
+/** One finding for a table that was written for the original's HAProxy extension. */
+function findHaproxy({ Image, ProxyImage }: Table, config: unknown, path: string): readonly Finding[] {
+  const image = [Image, ProxyImage].find((name) => name !== undefined && isHaproxyImage(name));
+  const key = isTable(config) ? Object.keys(config).find((name) => HAPROXY_KEYS.has(name.toLowerCase())) : undefined;
+  const value = image ?? key;
+  const advice =
+    'There is no HAProxy extension yet, only the one for NGINX. Remove Image and ProxyImage where they name HAProxy, and its keys from Config.';
+  return value === undefined ? [] : [createFinding('SETTINGS.NO_SUCH_EXTENSION', advice, { subject: path, value })];
 }
 
 function adapt(

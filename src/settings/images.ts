@@ -20,3 +20,8 @@ export function ourImageFor(image: string, ours: OurImages): string | undefined 
   const role = ucp ?? preview;
   return role === undefined ? undefined : ours[role as ImageRole];
 }
+
+/** `interlock-extension-haproxy`, `ucp-interlock-haproxy`, plain `haproxy`, of any registry and version. */
+export function isHaproxyImage(image: string): boolean {
+  return /(?:^|[/-])haproxy(?:$|[:@])/.test(image);
+}

@@ -37,3 +37,34 @@ it('an extension with the image of the HAProxy preview starts: it stays the imag
   expect(outcome).toMatchObject({ ok: true });
   expect(outcome.ok && outcome.settings.extensions[0]?.image).toBe(image);
 });
+
+const HAPROXY = 'interlockpreview/interlock-extension-haproxy:2.0.0-preview';
+
+it.each([
+  ['an Image', `Image = "${HAPROXY}"`, HAPROXY],
+  [
+    'a ProxyImage',
+    'ProxyImage = "registry.local:5000/ucp-interlock-haproxy@sha256:0"',
+    'registry.local:5000/ucp-interlock-haproxy@sha256:0',
+  ],
+  ['ClientTimeout', '[Extensions.web.Config]\nClientTimeout = 10', 'ClientTimeout'],
+  ['servertimeout', '[Extensions.web.Config]\nservertimeout = 10', 'servertimeout'],
+  ['DefaultOptions', '[Extensions.web.Config]\nDefaultOptions = []', 'DefaultOptions'],
+])('there is no such extension yet, says one finding: %s', (_, toml, value) => {
+  const outcome = parseCoreSettings(`[Extensions.web]\n${toml}`);
+  expect(outcome).toMatchObject({ ok: true });
+  expect(outcome.ok && outcome.findings.filter(({ code }) => code === 'SETTINGS.NO_SUCH_EXTENSION')).toMatchObject([
+    { subject: 'Extensions.web', value, advice: expect.stringContaining('no HAProxy extension yet') },
+  ]);
+});
+
+it.each([
+  ['Image', 'interlockpreview/interlock-extension-nginx:2.0.0-preview'],
+  ['ProxyImage', 'haproxy-free/nginx:1'],
+])('is not said of %s = %s, nor of keys that NGINX has too', (key, image) => {
+  const outcome = parseCoreSettings(
+    `[Extensions.web]\n${key} = "${image}"\n[Extensions.web.Config]\nConnectTimeout = 5`,
+  );
+  expect(outcome).toMatchObject({ ok: true });
+  expect(outcome.ok && outcome.findings.map(({ code }) => code)).not.toContain('SETTINGS.NO_SUCH_EXTENSION');
+});
