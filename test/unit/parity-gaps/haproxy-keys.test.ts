@@ -53,9 +53,9 @@ it.each([
 ])('there is no such extension yet, says one finding: %s', (_, toml, value) => {
   const outcome = parseCoreSettings(`[Extensions.web]\n${toml}`);
   expect(outcome).toMatchObject({ ok: true });
-  expect(outcome.ok && outcome.findings.filter(({ code }) => code === 'SETTINGS.NO_SUCH_EXTENSION')).toMatchObject([
-    { subject: 'Extensions.web', value, advice: expect.stringContaining('no HAProxy extension yet') },
-  ]);
+  const said = outcome.ok ? outcome.findings.filter(({ code }) => code === 'SETTINGS.NO_SUCH_EXTENSION') : [];
+  expect(said).toMatchObject([{ subject: 'Extensions.web', value }]);
+  expect(said[0]?.advice).toContain('no HAProxy extension yet');
 });
 
 it.each([
