@@ -25,12 +25,12 @@ export function fillConfig(text: string, { images, port, tlsPort, constraint }: 
 }
 
 function setKey(text: string, key: string, value: string): string {
-  const line = new RegExp(`^${key} = .*$`, 'gm');
+  const line = new RegExp(`^([ \\t]*)${key}[ \\t]*=.*$`, 'gm');
   if (text.match(line)?.length !== 1) {
     throw new StepFailure(
       `docker/dev/config.toml needs exactly one line "${key} = ..."`,
       `Write the line again, in this form; npm run up puts its own ${key} there. git diff docker/dev/config.toml shows your edits.`,
     );
   }
-  return text.replace(line, () => `${key} = ${value}`);
+  return text.replace(line, (_, indent: string) => `${indent}${key} = ${value}`);
 }

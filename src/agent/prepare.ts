@@ -81,7 +81,7 @@ export async function prepare(options: PrepareOptions, tools: PrepareTools): Pro
   const own = tools.ownDirectory ?? OWN_DIRECTORY;
   const stage = await openStage(own, options.configPath);
   const staged = { stage, complaints: await openComplaints(join(own, 'refused.log')) };
-  const choice = await choose(asked, mounted, { localise, staged, options, tools });
+  const choice = await choose(asked, mounted, { own, localise, staged, options, tools });
   return { ...choice, localise, staged };
 }
 
@@ -133,6 +133,8 @@ async function prepareMounted(
 }
 
 interface Choosing {
+  /** The agent's own folder. */
+  readonly own: string;
   readonly localise: Prepared['localise'];
   readonly staged: Staged;
   readonly options: PrepareOptions;
@@ -159,7 +161,7 @@ async function choose(
   }
   const begunAt = tools.clock.now();
   const taken = await take(ofCore, undefined, choosing);
-  const reason = await preflight(taken.command, tools.leaving);
+  const reason = await preflight(taken.command, join(choosing.own, 'preflight.log'), tools.leaving);
   if (reason === undefined) {
     return taken;
   }

@@ -179,6 +179,17 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
     expect(core.session()?.artifactDigest).toBe(artifactOf(file('mounted')).digest);
   });
 
+  it("starts with core's file when that logs to standard output and standard error, as the rendered one does", async () => {
+    const core = await startCore();
+    const logged = file('logged', 'access_log /dev/stdout; error_log /dev/stderr warn;').replace('access_log off;', '');
+    const newer = core.deliver(logged);
+    await using agent = await startAgent();
+    await agent.master();
+    expect(await ask()).toBe('logged');
+    await eventually(() => core.session()?.artifactDigest === newer);
+    expect(core.session()?.refused).toBeUndefined();
+  });
+
   it('serves the mounted file, packed or not, when core does not answer, and catches up', async () => {
     await using agent = await startAgent({ mounted: gzipSync(file('mounted')) });
     const master = await agent.master();
