@@ -273,10 +273,15 @@ function strayNames({ tree, intents }: Rendered): readonly string[] {
   );
 }
 
+/** Directives that a context root is an argument of. */
+const COMPARED: ReadonlySet<string> = new Set(['location', 'set']);
+
 /** Secrets in a server or location whose every host belongs to a service that named that secret. */
 function straySecrets({ tree, intents }: Rendered): readonly string[] {
   return [...walk(tree)].flatMap(({ node, parents }) => {
-    const named = node.args.flatMap((arg) => /\/run\/secrets\/(.*)/s.exec(arg)?.[1] ?? []);
+    // A context root may look like a secret's path; there it is what requests are compared with, and no file is read.
+    const args = COMPARED.has(node.name) ? [] : node.args;
+    const named = args.flatMap((arg) => /\/run\/secrets\/(.*)/s.exec(arg)?.[1] ?? []);
     const server = parents.findLast(({ name }) => name === 'server');
     const hosts = (server?.children ?? []).flatMap(({ name, args }) => (name === 'server_name' ? args : []));
     const location = parents.findLast(({ name }) => name === 'location')?.args[0] ?? '';
