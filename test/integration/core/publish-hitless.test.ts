@@ -170,8 +170,12 @@ describe('what needs a roll', () => {
       await core.pass(1_000);
     }
     await eventually(() => expect(world.mounted()).toMatch(/^change [1-3]$/));
+    // The look that follows the roll says that nothing is pending any more.
+    await eventually(async () => {
+      await core.pass(1_000);
+      expect(core.board.delivery.get()?.pending).toEqual({ networks: [], secrets: [] });
+    });
     expect(world.writes().filter((write) => write.startsWith('POST /services'))).toHaveLength(1);
-    expect(core.board.delivery.get()?.pending).toEqual({ networks: [], secrets: [] });
   });
 
   it('what comes up while a roll is under way waits for its end', async () => {
