@@ -56,7 +56,8 @@ export interface GrpcTls {
 
 export type CoreSettingsOutcome =
   | { readonly ok: true; readonly settings: CoreSettings; readonly findings: readonly Finding[] }
-  | { readonly ok: false; readonly problems: readonly SettingsProblem[] };
+  /** The findings are those of the tables that could be read: an unknown key is often the reason of a problem beside it. */
+  | { readonly ok: false; readonly problems: readonly SettingsProblem[]; readonly findings: readonly Finding[] };
 
 /** Reads config.toml. `images` are ours, for tables that name the original's or none. Never throws. */
 export function parseCoreSettings(
@@ -65,18 +66,18 @@ export function parseCoreSettings(
 ): CoreSettingsOutcome {
   const toml = parseToml(tomlText);
   if (!toml.ok) {
-    return toml;
+    return { ...toml, findings: [] };
   }
   const top = readTable(CORE_SCHEMA, toml.table, '');
   const grpc = readGrpc(top.written);
   const extensions = readExtensions(top.written, options.images ?? OUR_IMAGES);
   const problems = [...problemsOf(top), ...grpc.problems, ...extensions.problems];
+  const waiting = top.ok ? findWaitingKeys('core', CORE_SCHEMA, top) : [];
+  const findings = [...top.findings, ...waiting, ...grpc.findings, ...extensions.findings];
   if (!top.ok || problems.length > 0) {
-    return { ok: false, problems };
+    return { ok: false, problems, findings };
   }
-  const settings = toCoreSettings(top.values, grpc.tls, extensions.settings);
-  const findings = [...top.findings, ...findWaitingKeys('core', CORE_SCHEMA, top), ...grpc.findings];
-  return { ok: true, settings: deepFreeze(settings), findings: [...findings, ...extensions.findings] };
+  return { ok: true, settings: deepFreeze(toCoreSettings(top.values, grpc.tls, extensions.settings)), findings };
 }
 
 function problemsOf(reading: Reading<unknown>): readonly SettingsProblem[] {
@@ -123,7 +124,7 @@ function readGrpc(top: WrittenKeys): {
   const path = written?.path ?? 'GRPC';
   const reading = readTable(GRPC_SCHEMA, written?.raw ?? {}, path);
   if (!reading.ok) {
-    return { tls: undefined, problems: reading.problems, findings: [] };
+    return { tls: undefined, problems: reading.problems, findings: reading.findings };
   }
   const { TLSCert: certPath, TLSKey: keyPath, TLSCACert: caPath } = reading.values;
   if (certPath !== undefined && keyPath !== undefined) {
@@ -159,7 +160,7 @@ function readExtensions(top: WrittenKeys, images: OurImages): ReadExtensions {
   return {
     settings: read.map((outcome) => outcome.settings),
     problems: [...outcomes.flatMap((outcome) => (outcome.ok ? [] : outcome.problems)), ...clashes],
-    findings: read.flatMap((outcome) => outcome.findings),
+    findings: outcomes.flatMap((outcome) => outcome.findings),
   };
 }
 

@@ -67,7 +67,7 @@ export type ExtensionOutcome =
       readonly settings: ExtensionSettings;
       readonly findings: readonly Finding[];
     }
-  | { readonly ok: false; readonly problems: readonly SettingsProblem[] };
+  | { readonly ok: false; readonly problems: readonly SettingsProblem[]; readonly findings: readonly Finding[] };
 
 const DEFAULT_PORT = 80 as Port;
 const DEFAULT_SSL_PORT = 443 as Port;
@@ -88,7 +88,7 @@ export function readExtension(name: string, raw: unknown, path: string, images: 
       ...(options.ok ? [] : options.problems.filter((problem) => problem.path !== configPath)),
       ...(ports === undefined || ports.ok ? [] : ports.problems),
     ];
-    return { ok: false, problems };
+    return { ok: false, problems, findings: [...reading.findings, ...options.findings] };
   }
   const adaptations = adapt(reading.values, reading.written, { path, images });
   const optionsJson = canonicalJson(toJsonValue(config?.raw ?? {}));

@@ -263,6 +263,24 @@ ServiceCluster = "4"
       ['SETTINGS.KEY_UNKNOWN', 'Extensions.a.Config.Port2'],
     ]);
   });
+
+  it('names unknown keys beside the problems of a file that cannot be used', () => {
+    const outcome = parseCoreSettings(
+      'PolInterval = "3s"\n[GRPC]\nCert = "x"\nTLSKey = 1\n[Extensions.a]\nProxyReplica = 2\nProxyReplicas = "two"\n[Extensions.a.Config]\nPort2 = 1',
+    );
+    expect(outcome.ok).toBe(false);
+    expect(outcome.findings.map(({ code, subject }) => [code, subject])).toEqual([
+      ['SETTINGS.KEY_UNKNOWN', 'PolInterval'],
+      ['SETTINGS.NOT_IN_EFFECT', 'GRPC'],
+      ['SETTINGS.KEY_UNKNOWN', 'GRPC.Cert'],
+      ['SETTINGS.KEY_UNKNOWN', 'Extensions.a.ProxyReplica'],
+      ['SETTINGS.KEY_UNKNOWN', 'Extensions.a.Config.Port2'],
+    ]);
+  });
+
+  it('has nothing to say of keys where the text is no TOML', () => {
+    expect(parseCoreSettings('PolInterval = ')).toMatchObject({ ok: false, findings: [] });
+  });
 });
 
 describe('problems of config.toml', () => {
