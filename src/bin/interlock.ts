@@ -1,20 +1,18 @@
 #!/usr/bin/env node
-/** Text in -> settings -> main(signal) -> exit code. The only file that sees argv, the environment and process signals. */
+/**
+ * Text in -> settings -> main(signal) -> exit code. The only file that sees argv, the environment and process signals. Each daemon and
+ * command loads only what it needs.
+ */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
-import { agentMain } from '../agent/main.ts';
+import { buffer } from 'node:stream/consumers';
+import type { Output } from '../cli/command.ts';
 import { type Command, parseCommandLine } from '../cli/command-line.ts';
-import { type CliOutcome, runRender } from '../cli/render.ts';
-import { runSnapshot } from '../cli/snapshot.ts';
-import { createDockerodeEngine } from '../core/engine/dockerode-engine.ts';
-import { readRawLists } from '../core/engine/raw-lists.ts';
-import { coreMain } from '../core/main.ts';
-import { type Owner, uninstall } from '../core/uninstall.ts';
-import { extensionMain } from '../extension/main.ts';
+import { readCoreSettings } from '../cli/config-file.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { ERRORS, isOperational, OperationalError, toError } from '../runtime/errors.ts';
 import { createLogger, type Logger } from '../runtime/logging.ts';
-import { formatProblems, parseCoreSettings } from '../settings/core-settings.ts';
+import { formatProblems } from '../settings/core-settings.ts';
 import { parseAgentSettings, parseExtensionSettings } from '../settings/daemon-settings.ts';
 
 /** sysexits.h: EX_USAGE. */
@@ -33,12 +31,8 @@ async function main(command: Command): Promise<number> {
     case 'usage-error':
       process.stderr.write(`${command.message}\nTry: interlock help\n`);
       return USAGE;
-    case 'render':
-      return runTool(() => render(command));
-    case 'snapshot':
-      return runTool((signal) => snapshot(command, signal));
-    case 'uninstall':
-      return remove(command);
+    case 'tool':
+      return runTool(command);
     case 'core':
       return runDaemon('core', command.debug, runCore(command.configPath));
     case 'extension':
@@ -48,56 +42,44 @@ async function main(command: Command): Promise<number> {
   }
 }
 
-type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
-
-/** A command for people: its text goes to standard output, what is wrong goes to standard error in words. */
-async function runTool(tool: (signal: AbortSignal) => Promise<CliOutcome>): Promise<number> {
+async function runTool({ tool, argv }: Extract<Command, { kind: 'tool' }>): Promise<number> {
   const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
-  try {
-    const { exitCode, text } = await tool(stop.signal);
-    process.stdout.write(text);
-    return exitCode;
-  } catch (error) {
-    const words = isOperational(error) ? `${error.message}\n${ERRORS[error.code].todo}` : toError(error).stack;
-    process.stderr.write(`${words}\n`);
-    return 1;
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => stop.abort());
   }
+  // What reads from us may have seen enough, as `head` has.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  const { signal } = stop;
+  const command = await tool.load();
+  return command.run(argv, {
+    signal,
+    stdout: outputOf(process.stdout),
+    stderr: outputOf(process.stderr),
+    env: process.env,
+    version: packageVersion(),
+    argv: [tool.name, ...argv],
+    readStdin: () => buffer(process.stdin),
+    ...(process.stdin.isTTY ? { ask: (question: string) => ask(question, signal) } : {}),
+  });
 }
 
-async function render({ configPath, ...options }: Of<'render'>): Promise<CliOutcome> {
-  const { settings, findings } = parseSettings(configPath);
-  return runRender(options, { extensions: settings.extensions, findings, version: packageVersion() });
+function outputOf(stream: NodeJS.WriteStream): Output {
+  return {
+    write: (text) => void stream.write(text),
+    isTerminal: stream.isTTY,
+    get columns() {
+      return stream.isTTY ? stream.columns : 80;
+    },
+  };
 }
 
-async function snapshot({ outPath, dockerUrl }: Of<'snapshot'>, signal: AbortSignal): Promise<CliOutcome> {
-  return runSnapshot(outPath, (scope) => readRawLists(engineUrl(dockerUrl), scope), signal);
-}
-
-/** Asks on a terminal; where there is none, `--yes` has to say it. */
-async function remove({ stack, extensions, yes, dryRun, dockerUrl }: Of<'uninstall'>): Promise<number> {
-  if (!yes && !dryRun && !process.stdin.isTTY) {
-    process.stderr.write('interlock uninstall: nobody to ask, standard input is no terminal: add --yes or --dry-run\n');
-    return USAGE;
-  }
-  const owner: Owner = stack === undefined ? { kind: 'extensions', extensions } : { kind: 'stack', stack };
-  const engine = createDockerodeEngine({ dockerUrl: engineUrl(dockerUrl) });
-  return runTool((signal) =>
-    uninstall(engine, { owner, dryRun, confirm: (list) => (yes ? Promise.resolve(true) : ask(list, signal)) }, signal),
-  );
-}
-
-async function ask(list: string, signal: AbortSignal): Promise<boolean> {
+async function ask(question: string, signal: AbortSignal): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   try {
-    return /^y(?:es)?$/i.test((await terminal.question(`${list}Remove it? [y/N] `, { signal })).trim());
+    return await terminal.question(question, { signal });
   } finally {
     terminal.close();
   }
-}
-
-function engineUrl(given: string | undefined): string {
-  return given ?? (process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock');
 }
 
 type Daemon = (tools: { signal: AbortSignal; logger: Logger; clock: typeof systemClock }) => Promise<number>;
@@ -151,7 +133,8 @@ function fail(logger: Logger, error: unknown): number {
 
 function runCore(configPath: string): Daemon {
   return async (tools) => {
-    const { settings, findings } = parseSettings(configPath);
+    const { settings, findings } = readCoreSettings(configPath);
+    const { coreMain } = await import('../core/main.ts');
     await coreMain(
       {
         settings,
@@ -170,28 +153,13 @@ function operatorSocket(): string {
   return process.env['INTERLOCK_OPERATOR_SOCKET'] ?? '/run/interlock/operator.sock';
 }
 
-function parseSettings(path: string) {
-  const parsed = parseCoreSettings(readSettings(path));
-  if (!parsed.ok) {
-    throw new OperationalError('SETTINGS.INVALID', `${path} cannot be used:\n${formatProblems(parsed.problems)}`);
-  }
-  return parsed;
-}
-
-function readSettings(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new OperationalError('SETTINGS.UNREADABLE', `cannot read ${path}: ${toError(cause).message}`, { cause });
-  }
-}
-
 /** A declaration, because `main` above runs before a constant down here would be set. */
 async function runExtension(tools: Parameters<Daemon>[0]): Promise<number> {
   const parsed = parseExtensionSettings(process.env);
   if (!parsed.ok) {
     throw new OperationalError('SETTINGS.INVALID', formatProblems(parsed.problems));
   }
+  const { extensionMain } = await import('../extension/main.ts');
   await extensionMain({ ...parsed.settings, version: packageVersion() }, tools);
   return 0;
 }
@@ -202,6 +170,7 @@ function runAgent(nginxArgs: readonly string[]): Daemon {
     if (!parsed.ok) {
       throw new OperationalError('SETTINGS.INVALID', formatProblems(parsed.problems));
     }
+    const { agentMain } = await import('../agent/main.ts');
     return agentMain({ ...parsed.settings, version: packageVersion(), nginxArgs }, tools);
   };
 }
