@@ -72,7 +72,8 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
     },
     createService: (spec, signal) => ask(post('/services/create', spec), parseCreated, signal),
     async updateService(id, version, spec, signal) {
-      await http.call(post(`/services/${encodeURIComponent(id)}/update`, spec, { version: String(version) }), signal);
+      const path = `/services/${encodeURIComponent(id)}/update`;
+      await http.call(post(path, spec, { version: String(version), ...KEEP_REGISTRY_LOGIN }), signal);
     },
     async removeService(id, signal) {
       await http.call({ method: 'DELETE', path: `/services/${encodeURIComponent(id)}` }, signal);
@@ -106,6 +107,12 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
     events: (signal) => watchEvents(http, signal),
   };
 }
+
+/**
+ * The Engine never shows the login that `docker service update --with-registry-auth` left in a service: an update either keeps it, which
+ * this asks for, or loses it.
+ */
+const KEEP_REGISTRY_LOGIN = { registryAuthFrom: 'spec' } as const;
 
 /** One request, its answer parsed. */
 type Ask = <Part>(request: Request, parse: (raw: unknown) => Part, signal: AbortSignal) => Promise<Part>;

@@ -67,8 +67,12 @@ function byIdentity(list: readonly Json[]): ReadonlyMap<string, Json> | undefine
   return elements;
 }
 
-/** Engine API: Env is `NAME=value`; Configs and Secrets are told apart by their file, Networks and Mounts by their Target, Ports by what they publish. */
-function identityOf(element: Json): string | undefined {
+/**
+ * By what an element of a list is told from the others; `undefined` when it has nothing of the kind.
+ * Engine API: Env is `NAME=value`; Configs and Secrets are told apart by their file, Networks and Mounts by their Target,
+ * Ports by what they publish.
+ */
+export function identityOf(element: Json): string | undefined {
   if (typeof element === 'string') {
     return /^[A-Za-z_][A-Za-z0-9_]*=[^=]/.test(element) ? element.slice(0, element.indexOf('=')) : element;
   }

@@ -10,6 +10,7 @@ import type { ExtensionSettings } from '../../settings/core-settings.ts';
 import type { DeliveryState, Reference, TokenReferences } from '../board.ts';
 import type { NewConfig, ServiceObject } from '../engine/engine-api.ts';
 import { type Attachments, attachmentsOf, configOf, lingering, type MountedSecret } from './attachments.ts';
+import { withoutLost } from './damage.ts';
 import { type Delivery, extensionSpec, type Home, proxySpec, type SpecJson, withAppliedLabel } from './desired.ts';
 import { type Json, mergeSpecs } from './merge.ts';
 import { LABELS, proxyConfigName, TOKEN_FILE, TYPES } from './names.ts';
@@ -120,6 +121,9 @@ function rollIsDue(desired: Desired, delivery: Delivery, proxy: ServiceObject | 
   const applied = appliedSpec(proxy);
   const mounted = mountedBy(applied);
   if (proxy === undefined || !isOurs('proxy', proxy, settings.name) || applied === undefined || mounted === undefined) {
+    return true;
+  }
+  if (withoutLost(applied, proxy.spec as Json) !== applied) {
     return true;
   }
   const isBehind = mounted.digest !== delivery.artifact.digest;
@@ -258,20 +262,25 @@ function planService(
   if (!isOurs(role, observed, settings.name)) {
     return [{ kind: 'refuse-service', role, service: observed }];
   }
-  const applied = parseApplied(observed.labels[LABELS.applied]);
-  if (applied !== undefined && canonicalJson(applied) === canonicalJson(spec)) {
+  const applied = appliedSpec(observed);
+  const base = applied && withoutLost(applied, observed.spec as Json);
+  if (base !== undefined && canonicalJson(base) === canonicalJson(spec)) {
     return [];
   }
-  const merged = mergeSpecs(applied ?? {}, spec, observed.spec as Json);
-  const why = changedKeys(applied, spec).join(', ');
+  const merged = mergeSpecs(base ?? {}, spec, observed.spec as Json);
+  const why = changedKeys(base, spec).join(', ');
   // Safe: a merge of two objects is an object.
   return [
     { kind: 'update-service', role, service: observed, spec: withAppliedLabel(merged as SpecJson, spec, labels), why },
   ];
 }
 
-export function isOurs(role: Role, service: ServiceObject, extension: string): boolean {
-  return service.labels[LABELS.type] === TYPES[role] && service.labels[LABELS.extension] === extension;
+/** By its labels; one that lost them is still known by what core applied last. */
+function isOurs(role: Role, service: ServiceObject, extension: string): boolean {
+  const applied = appliedSpec(service)?.['Labels'];
+  return [service.labels, isRecord(applied) ? applied : {}].some(
+    (labels) => labels[LABELS.type] === TYPES[role] && labels[LABELS.extension] === extension,
+  );
 }
 
 function parseApplied(label: string | undefined): SpecJson | undefined {

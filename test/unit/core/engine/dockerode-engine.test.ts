@@ -53,6 +53,16 @@ describe('the dockerode adapter', () => {
     });
   });
 
+  it('keeps the registry login of a service that it updates', async () => {
+    const id = fake.swarm.addService({ Name: 'web' });
+    const { spec, version } = (await engine.inspectService(id, signal)) ?? { spec: {}, version: 0 };
+    await engine.updateService(id, version, spec, signal);
+
+    const [call] = fake.calls.filter(({ asked }) => asked.endsWith('/update'));
+    expect(new URLSearchParams(call?.query).get('registryAuthFrom')).toBe('spec');
+    expect(call?.status).toBe(200);
+  });
+
   it("ends with the signal's reason", async () => {
     const ending = new AbortController();
     fake.fault({ match: 'GET /services', action: { kind: 'delay', ms: 2_000 } });

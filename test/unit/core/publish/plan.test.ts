@@ -111,6 +111,20 @@ function converge(
   }
 }
 
+const containerOf = (service: ServiceObject | undefined) =>
+  ((service?.spec['TaskTemplate'] ?? {}) as { readonly ContainerSpec: Record<string, unknown> }).ContainerSpec;
+
+/** As somebody left it who meant well; the labels stay. */
+function damaged(service: ServiceObject, damage: Damage, added: readonly string[]): ServiceObject {
+  const spec = structuredClone(service.spec) as { TaskTemplate: { ContainerSpec: Record<string, unknown> } };
+  const container = spec.TaskTemplate.ContainerSpec;
+  damage(container, spec.TaskTemplate);
+  container['Env'] = [...((container['Env'] ?? []) as readonly string[]), ...added];
+  return { ...service, spec };
+}
+
+type Damage = (container: Record<string, unknown>, template: Record<string, unknown>) => void;
+
 const kinds = (passes: readonly (readonly Step[])[]) => passes.map((steps) => steps.map(({ kind }) => kind));
 
 describe('planExtension', () => {
@@ -165,6 +179,33 @@ describe('planExtension', () => {
     expect(planExtension(desired(), edited)).toEqual([]);
     const { state: after } = converge(desired({ delivery: delivery('two') }), edited);
     expect(after.proxy?.spec).toMatchObject({ Mode: { Replicated: { Replicas: 5 } } });
+  });
+
+  it.each<[string, Damage]>([
+    ['the control network', (_, template) => (template['Networks'] = [{ Target: 'app' }])],
+    ['all networks', (_, template) => delete template['Networks']],
+    ['the Proxy Config', (container) => (container['Configs'] = [])],
+    ['the environment of the agent', (container) => delete container['Env']],
+  ])('puts back what a proxy cannot do without, beside what an operator added: %s', (_, damage) => {
+    const { state } = converge(desired());
+    const edited = state.proxy && damaged(state.proxy, damage, ['OWN=1']);
+    const { passes, state: after } = converge(desired(), { ...state, proxy: edited });
+    expect(kinds(passes)).toEqual([['update-service']]);
+    expect(networks(after)).toEqual(expect.arrayContaining(['ctl', 'app']));
+    const container = containerOf(after.proxy);
+    expect(container['Configs']).toEqual(containerOf(state.proxy)['Configs']);
+    expect(container['Env']).toEqual(expect.arrayContaining(containerOf(state.proxy)['Env'] as string[]));
+    expect(container['Env']).toContain('OWN=1');
+  });
+
+  it('knows a service of ours that lost its labels, and gives them back', () => {
+    const { state } = converge(desired());
+    const { [LABELS.applied]: applied = '' } = state.proxy?.labels ?? {};
+    const bare = { [LABELS.applied]: applied };
+    const proxy = state.proxy && { ...state.proxy, labels: bare, spec: { ...state.proxy.spec, Labels: bare } };
+    const { passes, state: after } = converge(desired(), { ...state, proxy });
+    expect(kinds(passes)).toEqual([['update-service']]);
+    expect(after.proxy?.labels).toMatchObject({ [LABELS.type]: TYPES.proxy, [LABELS.extension]: 'default' });
   });
 
   it('brings changed settings to both services', () => {
