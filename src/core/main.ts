@@ -25,6 +25,7 @@ import type { Home } from './publish/desired.ts';
 import { createPublisher } from './publish/publisher.ts';
 import { createReviser } from './revise.ts';
 import { createHandlers } from './serve/handlers.ts';
+import { createOperatorCalls } from './serve/operator/operator.ts';
 
 export interface CoreOptions {
   readonly settings: CoreSettings;
@@ -76,7 +77,9 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
   const access = createAccess({ engine, clock, logger }, home.stack, board, observer.snapshots);
   const { authenticate } = access;
   const { operatorSocket } = options;
-  const server = createWireServer({ listen: settings.listen, handlers, authenticate, operatorSocket, logger, clock });
+  const operator = createOperatorCalls({ board, handlers, facts });
+  const { listen } = settings;
+  const server = createWireServer({ listen, handlers, operator, authenticate, operatorSocket, logger, clock });
 
   await runComponents(
     [

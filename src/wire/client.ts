@@ -28,7 +28,6 @@ import type {
   ModelMessage,
   Refusal,
   RevisionRef,
-  StatusReport,
   Submission,
   SubmitOutcome,
 } from './contract.ts';
@@ -36,8 +35,8 @@ import { errorOfStatus } from './errors.ts';
 import { CLIENT_OPTIONS, CONNECT_TIMEOUT_MS, FETCH_TIMEOUT_MS, UNARY_TIMEOUT_MS } from './limits.ts';
 import { METHODS } from './methods.ts';
 import { decodeModelMessage, encodeWatchRequest } from './model-codec.ts';
+import { askOperator, type OperatorCalls } from './operator.ts';
 import type { BytesMethod } from './proto.ts';
-import { decodeStatusReport, encodeStatusRequest } from './status-codec.ts';
 
 export interface WireClientOptions {
   /** `host:port`, e.g. `tasks.interlock_core:8080`; or `unix:/path`. */
@@ -69,7 +68,8 @@ export interface WireClient {
   ): AsyncIterable<AgentDirective>;
   /** The bytes under their digests, each checked. */
   fetchBlobs(digests: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Uint8Array>>;
-  status(signal: AbortSignal): Promise<StatusReport>;
+  /** For people. */
+  readonly operator: OperatorCalls;
   /** Closes the connection. Abort what is under way first. */
   close(): void;
 }
@@ -149,9 +149,7 @@ export function createWireClient(options: WireClientOptions): WireClient {
       }
       return assembly.finish();
     },
-    async status(signal) {
-      return decodeStatusReport(await unary(METHODS.getStatus, encodeStatusRequest(), signal));
-    },
+    operator: askOperator(unary),
     close: () => link.client().close(),
   };
 }

@@ -93,41 +93,6 @@ export type AgentDirective =
   /** Nothing: serve the file that is mounted. */
   | { readonly kind: 'none' };
 
-export interface StatusReport {
-  readonly version: string;
-  readonly epoch: string;
-  readonly taskFeed: { readonly kind: 'poll' | 'watch'; readonly reason: string };
-  readonly clusters: readonly ClusterStatus[];
-  readonly findings: readonly Finding[];
-}
-
-export interface ClusterStatus {
-  readonly extension: string;
-  readonly serviceCluster: string;
-  /** What core hands out; `undefined` before the first complete Snapshot. */
-  readonly published: RevisionRef | undefined;
-  /** What the extension rendered last. */
-  readonly rendered: RevisionRef | undefined;
-  /** The artifact that core holds, 64 hex digits. */
-  readonly artifactDigest: string | undefined;
-  /** The name of the Docker Config that carries it. */
-  readonly proxyConfig: string | undefined;
-  /** The proxy's words about the newest revision, when it was refused. */
-  readonly refusedReason: string | undefined;
-  readonly extensionConnected: boolean;
-  /** Those whose agent has a session open, sorted by task. */
-  readonly proxies: readonly ProxyStatus[];
-}
-
-export interface ProxyStatus {
-  readonly taskId: string;
-  readonly nodeId: string;
-  /** What its NGINX serves; `undefined`: it has not said yet. */
-  readonly artifactDigest: string | undefined;
-  /** What it would not serve, and the proxy's words. */
-  readonly refused: { readonly artifactDigest: string; readonly reason: string } | undefined;
-}
-
 export type CallerRole = 'extension' | 'proxy' | 'operator';
 
 /** Who calls, from the call's metadata. */
@@ -174,5 +139,4 @@ export interface WireHandlers {
   ): AsyncIterable<AgentDirective>;
   /** In the order asked for. Refuses (`not-found`) when core holds one of them no more. */
   fetchBlobs(caller: Caller, digests: readonly string[], signal: AbortSignal): Promise<readonly BlobContent[]>;
-  status(caller: Caller, signal: AbortSignal): Promise<StatusReport>;
 }

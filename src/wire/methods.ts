@@ -1,4 +1,4 @@
-/** The methods of the contract that this version serves and calls. */
+/** The methods of the contract that this version serves and calls; those for people are in operator.ts. */
 import { bytesMethod } from './proto.ts';
 
 export const METHODS = {
@@ -7,7 +7,6 @@ export const METHODS = {
   refuseRevision: bytesMethod('interlock.v1.Artifacts', 'Refuse'),
   agentSession: bytesMethod('interlock.v1.Agents', 'Session'),
   fetchBlobs: bytesMethod('interlock.v1.Agents', 'FetchBlobs'),
-  getStatus: bytesMethod('interlock.v1.Status', 'Get'),
   checkHealth: bytesMethod('grpc.health.v1.Health', 'Check'),
   watchHealth: bytesMethod('grpc.health.v1.Health', 'Watch'),
 } as const;
@@ -18,5 +17,5 @@ export const SERVICE_NAMES: readonly string[] = [
   'interlock.v1.Models',
   'interlock.v1.Artifacts',
   'interlock.v1.Agents',
-  'interlock.v1.Status',
+  'interlock.v1.Operator',
 ];

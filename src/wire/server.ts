@@ -27,12 +27,14 @@ import { createHealth } from './health.ts';
 import { SERVER_OPTIONS } from './limits.ts';
 import { METHODS, SERVICE_NAMES } from './methods.ts';
 import { decodeWatchRequest, encodeModelMessage } from './model-codec.ts';
-import { encodeStatusReport } from './status-codec.ts';
+import { answerOperator, OPERATOR, OPERATOR_CALL_NAMES, type OperatorCalls } from './operator.ts';
 
 export interface WireServerOptions {
   /** Port 0: any free port; `start` says which. */
   readonly listen: { readonly host: string; readonly port: number };
   readonly handlers: WireHandlers;
+  /** Asked for callers in the role operator only. */
+  readonly operator: OperatorCalls;
   /** Asked of every call except the health service's, before any message of it is read. */
   readonly authenticate: Authenticate;
   /**
@@ -67,7 +69,7 @@ type Answer = (call: UnaryCall, signal: AbortSignal) => Promise<Buffer>;
 type Answers = (call: StreamCall, signal: AbortSignal) => AsyncIterable<Buffer>;
 
 export function createWireServer(options: WireServerOptions): WireServer {
-  const { listen, handlers, authenticate, operatorSocket, logger, clock = systemClock } = options;
+  const { listen, handlers, operator, authenticate, operatorSocket, logger, clock = systemClock } = options;
   const server = listener(createAdmission({ authenticate, logger, clock }));
   // A listener of its own, because a call does not tell which one it came through.
   const operators = operatorSocket && listener(createAdmission({ authenticate: onlyOperators, logger, clock }));
@@ -101,12 +103,22 @@ export function createWireServer(options: WireServerOptions): WireServer {
       answerSession(handlers, callerOf(call.metadata), readMessages(call, signal), signal),
     ),
     fetchBlobs: stream((call, signal) => sendBlobs(handlers, callerOf(call.metadata), call.request, signal)),
-    getStatus: unary((call, signal) => getStatus(handlers, callerOf(call.metadata), signal)),
     checkHealth: unary((call) => Promise.resolve().then(() => health.check(call.request))),
     watchHealth: stream((call, signal) => health.watch(call.request, signal)),
   };
+  const forPeople = OPERATOR_CALL_NAMES.map((name) => {
+    const answer: Answer = async (call, signal) => {
+      expectOperator(callerOf(call.metadata));
+      return answerOperator(operator, name, call.request, signal);
+    };
+    return [name, unary(answer)] as const;
+  });
   for (const each of servers) {
     each.addService(METHODS, implementation);
+    each.addService(
+      Object.fromEntries(OPERATOR_CALL_NAMES.map((name) => [name, OPERATOR[name].method])),
+      Object.fromEntries(forPeople),
+    );
   }
 
   return {
@@ -164,8 +176,11 @@ async function refuseRevision(
   return encodeRefusalReply();
 }
 
-async function getStatus(handlers: WireHandlers, caller: Caller, signal: AbortSignal): Promise<Buffer> {
-  return encodeStatusReport(await handlers.status(caller, signal));
+/** What core tells of every cluster is no business of one of them. */
+function expectOperator({ role }: Caller): void {
+  if (role !== 'operator') {
+    throw refusal('permission-denied', `this call is for operators, not for the role ${role}`);
+  }
 }
 
 /** Aborts when the caller goes away or its deadline passes. */

@@ -1,16 +1,23 @@
 /** Core's status <-> bytes. */
-import type { ClusterStatus, ProxyStatus, StatusReport } from './contract.ts';
 import { at, digestText, each, malformed, type Place, place } from './door.ts';
 import { findingMessage, findingOf } from './finding-codec.ts';
 import type { ClusterStatusMessage, EmptyMessage, ProxyStatusMessage, StatusReplyMessage } from './messages.ts';
 import { messageType } from './proto.ts';
 import { optionalRevisionOf, revisionMessage } from './revision-codec.ts';
+import type { ClusterStatus, ProxyStatus, StatusReport } from './status-report.ts';
 
-const STATUS_REQUEST = messageType<EmptyMessage>('interlock.v1.GetStatusRequest');
+const STATUS_REQUEST = messageType<EmptyMessage>('interlock.v1.StatusRequest');
 const STATUS_REPLY = messageType<StatusReplyMessage>('interlock.v1.StatusReply');
 
-export function encodeStatusRequest(): Buffer {
-  return STATUS_REQUEST.encode({});
+export type StatusRequest = Readonly<Record<string, never>>;
+
+export function encodeStatusRequest(request: StatusRequest): Buffer {
+  return STATUS_REQUEST.encode(request);
+}
+
+export function decodeStatusRequest(bytes: Uint8Array): StatusRequest {
+  STATUS_REQUEST.decode(bytes);
+  return {};
 }
 
 export function encodeStatusReport(report: StatusReport): Buffer {

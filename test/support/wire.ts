@@ -12,13 +12,14 @@ import type {
   ModelMessage,
   Refusal,
   RevisionRef,
-  StatusReport,
   Submission,
   SubmitOutcome,
   WireHandlers,
 } from '../../src/wire/contract.ts';
 import { refusal } from '../../src/wire/errors.ts';
+import type { OperatorCalls } from '../../src/wire/operator.ts';
 import { createWireServer, type WireServer } from '../../src/wire/server.ts';
+import type { StatusReport } from '../../src/wire/status-report.ts';
 import { eventually } from './eventually.ts';
 import { port } from './snapshots.ts';
 
@@ -119,7 +120,6 @@ export function createFakeCore(overrides: Partial<WireHandlers> = {}): FakeCore 
       throw refusal('unimplemented', 'this core takes no agents');
     },
     fetchBlobs: () => Promise.reject(refusal('not-found', 'this core has no blobs')),
-    status: () => Promise.resolve(SAMPLE_STATUS),
     ...overrides,
   };
   return { handlers, messages, watchers, submissions, refusals, blobs };
@@ -141,13 +141,19 @@ export const SAMPLE_STATUS: StatusReport = {
   findings: [],
 };
 
+/** Answers each call with a sample. */
+export const SAMPLE_OPERATOR: OperatorCalls = {
+  status: () => Promise.resolve(SAMPLE_STATUS),
+};
+
 /** Servers and clients that end with the test: `await using`-like, by hand because Node 20 has no such syntax. */
 export interface WireBench {
-  /** `authenticate`: default lets everybody in. */
+  /** `authenticate`: default lets everybody in; `operator`: default answers with samples. */
   serve(
     handlers: WireHandlers,
     port?: number,
     authenticate?: Authenticate,
+    operator?: Partial<OperatorCalls>,
   ): Promise<{ readonly server: WireServer; readonly port: number }>;
   connect(port: number, role?: 'extension' | 'proxy' | 'operator'): WireClient;
   close(): Promise<void>;
@@ -157,8 +163,10 @@ export function createWireBench(): WireBench {
   const servers: WireServer[] = [];
   const clients: WireClient[] = [];
   return {
-    async serve(handlers, port = 0, authenticate = () => undefined) {
-      const server = createWireServer({ listen: { host: '127.0.0.1', port }, handlers, authenticate, logger: silent });
+    async serve(handlers, port = 0, authenticate = () => undefined, answers = {}) {
+      const operator = { ...SAMPLE_OPERATOR, ...answers };
+      const listen = { host: '127.0.0.1', port };
+      const server = createWireServer({ listen, handlers, operator, authenticate, logger: silent });
       servers.push(server);
       return { server, port: (await server.start()).port };
     },

@@ -12,8 +12,9 @@ import { createTrigger, type ReadableCell } from '../../runtime/cell.ts';
 import { abortReason, type Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type { Component } from '../../runtime/supervisor.ts';
-import type { AgentDirective, AgentHello, AgentReport, BlobContent, ProxyStatus } from '../../wire/contract.ts';
+import type { AgentDirective, AgentHello, AgentReport, BlobContent } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
+import type { ProxyStatus } from '../../wire/status-report.ts';
 import type { AgentSession, Board, ExtensionBoard, Rendered } from '../board.ts';
 import { createReloadBudget, type ReloadBudget } from './reload-budget.ts';
 

@@ -1,4 +1,4 @@
-/** Answers to the gRPC API: hands out models, takes artifacts, says how things stand. */
+/** Answers to the daemons' side of the gRPC API: hands out models, takes artifacts and reports. */
 import { type ConfigArtifact, createArtifact, manifestOf } from '../../model/artifact.ts';
 import { type Requirements, requirementsOf } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
@@ -11,17 +11,15 @@ import type { Logger } from '../../runtime/logging.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import type {
   Caller,
-  ClusterStatus,
   ModelMessage,
-  ProxyStatus,
   Refusal,
   RevisionRef,
-  StatusReport,
   Submission,
   SubmitOutcome,
   WireHandlers,
 } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
+import type { ClusterStatus, ProxyStatus, StatusReport } from '../../wire/status-report.ts';
 import type { Board, ExtensionBoard, Rendered } from '../board.ts';
 import { type AgentsDesk, createAgentsDesk } from './agents.ts';
 
@@ -40,6 +38,8 @@ export interface ServeFacts {
 const REMEMBERED_REVISIONS = 256;
 
 export interface Handlers extends WireHandlers {
+  /** In the order of config.toml. */
+  clusters(): readonly ClusterStatus[];
   /** What has to be done by the clock. */
   readonly components: readonly Component[];
 }
@@ -67,19 +67,7 @@ export function createHandlers(board: Board, facts: ServeFacts, logger: Logger):
     refuseRevision: async (caller, refused) => deskOf(caller).refuse(refused),
     agentSession: (caller, hello, reports, signal) => deskOf(caller, 'proxy').agents.session(hello, reports, signal),
     fetchBlobs: async (caller, digests) => deskOf(caller, 'proxy').agents.blobs(digests),
-    async status(caller) {
-      // It tells of every cluster, which is no business of one of them.
-      if (caller.role !== 'operator') {
-        throw refusal('permission-denied', `status is for operators, not for the role ${caller.role}`);
-      }
-      return {
-        version: facts.version,
-        epoch: facts.epoch,
-        taskFeed: facts.taskFeed(),
-        clusters: [...desks.values()].map((desk) => desk.status()),
-        findings: board.findings(),
-      };
-    },
+    clusters: () => [...desks.values()].map((desk) => desk.status()),
   };
 }
 

@@ -14,7 +14,7 @@ import {
   encodeSubmission,
   encodeSubmitReply,
 } from '../../../src/wire/artifact-codec.ts';
-import type { ModelMessage, RevisionRef, StatusReport, Submission, SubmitOutcome } from '../../../src/wire/contract.ts';
+import type { ModelMessage, RevisionRef, Submission, SubmitOutcome } from '../../../src/wire/contract.ts';
 import {
   decodeModelMessage,
   decodeWatchRequest,
@@ -22,6 +22,7 @@ import {
   encodeWatchRequest,
 } from '../../../src/wire/model-codec.ts';
 import { decodeStatusReport, encodeStatusReport } from '../../../src/wire/status-codec.ts';
+import type { StatusReport } from '../../../src/wire/status-report.ts';
 import { clusterModels } from '../../support/model-arbitraries.ts';
 
 const digests = fc.string().map((text) => sha256Hex(text));

@@ -11,6 +11,7 @@ import type { Authenticate } from '../../../src/wire/admission.ts';
 import { createWireClient } from '../../../src/wire/client.ts';
 import { refusal } from '../../../src/wire/errors.ts';
 import { METHODS } from '../../../src/wire/methods.ts';
+import { OPERATOR } from '../../../src/wire/operator.ts';
 import type { BytesMethod } from '../../../src/wire/proto.ts';
 import { createWireServer } from '../../../src/wire/server.ts';
 import { createManualClock } from '../../fakes/manual-clock.ts';
@@ -20,9 +21,12 @@ import {
   createWireBench,
   full,
   next,
+  revisionOf,
+  SAMPLE_OPERATOR,
   SAMPLE_STATUS,
   sampleModel,
   silent,
+  submissionOf,
   type WireBench,
 } from '../../support/wire.ts';
 
@@ -44,6 +48,13 @@ beforeEach(() => {
   bench = createWireBench();
 });
 afterEach(() => bench.close());
+
+/** One that has a model to hand out. */
+function servingCore() {
+  const core = createFakeCore();
+  core.messages.set(full(sampleModel('a'), 1));
+  return core;
+}
 
 type Entries = readonly (readonly [string, string])[];
 const WHO: Entries = [
@@ -155,7 +166,7 @@ describe('a refused call', () => {
         Array.from({ length: 50 }, async () => {
           const request = session.request({
             ':method': 'POST',
-            ':path': METHODS.getStatus.path,
+            ':path': METHODS.watchModel.path,
             'content-type': 'application/grpc',
             te: 'trailers',
           });
@@ -179,21 +190,22 @@ describe('a refused call', () => {
     const clock = createManualClock();
     const server = createWireServer({
       listen: { host: '127.0.0.1', port: 0 },
-      handlers: createFakeCore().handlers,
+      handlers: servingCore().handlers,
+      operator: SAMPLE_OPERATOR,
       authenticate,
       logger,
       clock,
     });
     const { port } = await server.start();
     const knock = () =>
-      statusOfCall(`127.0.0.1:${port}`, METHODS.getStatus, [...WHO, ['interlock-token', 'super-secret-guess']]);
+      statusOfCall(`127.0.0.1:${port}`, METHODS.watchModel, [...WHO, ['interlock-token', 'super-secret-guess']]);
     const told = () => lines.filter((line) => line.includes('call refused at the door'));
 
     await knock();
     await knock();
     await knock();
     expect(told().map((line) => JSON.parse(line) as unknown)).toMatchObject([
-      { peer: '127.0.0.1', call: METHODS.getStatus.path, reason: 'unauthenticated', refused: 1, total: 1 },
+      { peer: '127.0.0.1', call: METHODS.watchModel.path, reason: 'unauthenticated', refused: 1, total: 1 },
     ]);
 
     await clock.advance(60_000);
@@ -206,11 +218,13 @@ describe('a refused call', () => {
   });
 
   it('with headers of a megabyte is cut off, and the server serves on', async () => {
-    const { port } = await bench.serve(createFakeCore().handlers, 0, authenticate);
+    const { port } = await bench.serve(servingCore().handlers, 0, authenticate);
     const huge: Entries = [...WHO, ['interlock-token', 'r'.repeat(1024 * 1024)]];
 
-    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.getStatus, huge)).not.toBe('OK');
-    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.getStatus, [...WHO, ['interlock-token', RIGHT]])).toBe('OK');
+    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.watchModel, huge)).not.toBe('OK');
+    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.watchModel, [...WHO, ['interlock-token', RIGHT]])).toBe(
+      'OK',
+    );
   });
 });
 
@@ -220,7 +234,7 @@ describe('a door that cannot say yet', () => {
       throw new OperationalError('WIRE.UNREACHABLE', 'not yet');
     });
 
-    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.getStatus, WHO)).toBe('UNAVAILABLE');
+    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.watchModel, WHO)).toBe('UNAVAILABLE');
   });
 });
 
@@ -234,7 +248,8 @@ describe("the operators' socket", () => {
   async function serve(socket: string) {
     const server = createWireServer({
       listen: { host: '127.0.0.1', port: 0 },
-      handlers: createFakeCore().handlers,
+      handlers: servingCore().handlers,
+      operator: SAMPLE_OPERATOR,
       authenticate,
       operatorSocket: socket,
       logger: silent,
@@ -248,11 +263,11 @@ describe("the operators' socket", () => {
     const operator: Entries = [['interlock-role', 'operator']];
 
     const client = createWireClient({ endpoint: `unix:${socket}`, identity: { role: 'operator', version: '1' } });
-    expect(await client.status(forever)).toEqual(SAMPLE_STATUS);
+    expect(await client.operator.status({}, forever)).toEqual(SAMPLE_STATUS);
     client.close();
     const extension: Entries = [...WHO, ['interlock-token', RIGHT]];
     expect(await statusOfCall(`unix:${socket}`, METHODS.watchModel, extension)).toBe('UNAUTHENTICATED');
-    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.getStatus, operator)).toBe('UNAUTHENTICATED');
+    expect(await statusOfCall(`127.0.0.1:${port}`, OPERATOR.status.method, operator)).toBe('UNAUTHENTICATED');
     await server.stop(0);
   });
 
@@ -274,16 +289,16 @@ describe("the operators' socket", () => {
     await writeFile(path.join(folder, 'file'), '');
     const { server, port } = await serve(path.join(folder, 'file', 'operator.sock'));
 
-    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.getStatus, [...WHO, ['interlock-token', RIGHT]])).toBe('OK');
+    expect(await statusOfCall(`127.0.0.1:${port}`, METHODS.watchModel, [...WHO, ['interlock-token', RIGHT]])).toBe(
+      'OK',
+    );
     await server.stop(0);
   });
 });
 
 describe('a client', () => {
   it('asks for its token anew at each call, until there is one', async () => {
-    const core = createFakeCore();
-    core.messages.set(full(sampleModel('a'), 1));
-    const { port } = await bench.serve(core.handlers, 0, authenticate);
+    const { port } = await bench.serve(servingCore().handlers, 0, authenticate);
     const tokens = [undefined, RIGHT];
     const client = createWireClient({
       endpoint: `127.0.0.1:${port}`,
@@ -291,8 +306,9 @@ describe('a client', () => {
       token: () => Promise.resolve(tokens.shift()),
     });
 
-    await expect(client.status(forever)).rejects.toMatchObject({ code: 'WIRE.REFUSED' });
-    await expect(client.status(forever)).resolves.toEqual(SAMPLE_STATUS);
+    const submission = submissionOf(revisionOf(sampleModel('a'), 1), 'events {}', true);
+    await expect(client.submitArtifact(submission, forever)).rejects.toMatchObject({ code: 'WIRE.REFUSED' });
+    await expect(client.submitArtifact(submission, forever)).resolves.toEqual({ kind: 'accepted' });
     client.close();
     await appears(() => tokens.length === 0);
   });

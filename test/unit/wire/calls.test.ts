@@ -9,6 +9,7 @@ import type { ModelMessage } from '../../../src/wire/contract.ts';
 import { refusal, refusalReason } from '../../../src/wire/errors.ts';
 import { METHODS } from '../../../src/wire/methods.ts';
 import { decodeModelMessage } from '../../../src/wire/model-codec.ts';
+import { OPERATOR, OPERATOR_CALL_NAMES } from '../../../src/wire/operator.ts';
 import type { BytesMethod } from '../../../src/wire/proto.ts';
 import {
   appears,
@@ -70,7 +71,7 @@ describe('a caller', () => {
     ['no extension', { 'interlock-role': 'proxy' }],
   ])('with %s is UNAUTHENTICATED, on every call', async (_what, metadata) => {
     const { port } = await bench.serve(createFakeCore().handlers);
-    for (const method of [METHODS.submitArtifact, METHODS.refuseRevision, METHODS.getStatus]) {
+    for (const method of [METHODS.submitArtifact, METHODS.refuseRevision, OPERATOR.status.method]) {
       expect(await statusOfCall(rawCall(port, method, Buffer.alloc(0), metadata))).toBe('UNAUTHENTICATED');
     }
   });
@@ -90,7 +91,7 @@ describe('a caller', () => {
     expect(await statusOfCall(rawCall(port, METHODS.submitArtifact, Buffer.from('\xff\xff\xff', 'latin1'), GOOD))).toBe(
       'INVALID_ARGUMENT',
     );
-    await expect(bench.connect(port).status(forever)).resolves.toEqual(SAMPLE_STATUS);
+    await expect(bench.connect(port, 'operator').operator.status({}, forever)).resolves.toEqual(SAMPLE_STATUS);
   });
 
   it('that sends more than 16 MiB learns RESOURCE_EXHAUSTED, and the server serves on', async () => {
@@ -98,7 +99,7 @@ describe('a caller', () => {
     expect(await statusOfCall(rawCall(port, METHODS.submitArtifact, Buffer.alloc(17 * 1024 * 1024), GOOD))).toBe(
       'RESOURCE_EXHAUSTED',
     );
-    await expect(bench.connect(port).status(forever)).resolves.toEqual(SAMPLE_STATUS);
+    await expect(bench.connect(port, 'operator').operator.status({}, forever)).resolves.toEqual(SAMPLE_STATUS);
   });
 
   it('of ours never sends more than 16 MiB', async () => {
@@ -147,13 +148,25 @@ describe('a caller', () => {
     socket.write('GET / HTTP/1.1\r\n\r\n');
     socket.write(Buffer.alloc(4096, 0xff));
     await once(socket, 'close');
-    await expect(bench.connect(port).status(forever)).resolves.toEqual(SAMPLE_STATUS);
+    await expect(bench.connect(port, 'operator').operator.status({}, forever)).resolves.toEqual(SAMPLE_STATUS);
   });
 
   it('learns UNIMPLEMENTED for a service that this version does not serve', async () => {
     const { port } = await bench.serve(createFakeCore().handlers);
-    const method = { ...METHODS.getStatus, path: '/interlock.v1.Agents/Recall' };
+    const method = { ...OPERATOR.status.method, path: '/interlock.v1.Agents/Recall' };
     expect(await statusOfCall(rawCall(port, method, Buffer.alloc(0), GOOD))).toBe('UNIMPLEMENTED');
+  });
+});
+
+describe('what people ask', () => {
+  it.each(['extension', 'proxy'] as const)('is not for the role %s', async (role) => {
+    const { port } = await bench.serve(createFakeCore().handlers);
+    const client = bench.connect(port, role);
+    for (const name of OPERATOR_CALL_NAMES) {
+      const ask = client.operator[name] as (request: object, signal: AbortSignal) => Promise<unknown>;
+      const error = await ask({}, forever).catch((cause: unknown) => cause);
+      expect(refusalReason(error), name).toBe('permission-denied');
+    }
   });
 });
 
@@ -166,10 +179,12 @@ describe('what a handler throws', () => {
     [new OperationalError('WIRE.MALFORMED', 'manifest'), 'WIRE.REFUSED', 'malformed'],
     [new TypeError('secret internals'), 'WIRE.UNREACHABLE', undefined],
   ])('%s reaches the caller as %s', async (thrown, code, reason) => {
-    const { port } = await bench.serve(createFakeCore({ status: () => Promise.reject(thrown) }).handlers);
+    const { port } = await bench.serve(createFakeCore().handlers, 0, undefined, {
+      status: () => Promise.reject(thrown),
+    });
     const error = await bench
-      .connect(port)
-      .status(forever)
+      .connect(port, 'operator')
+      .operator.status({}, forever)
       .catch((cause: unknown) => cause);
     expect(error).toMatchObject({ code });
     expect(refusalReason(error)).toBe(reason);
@@ -195,39 +210,41 @@ describe('a client', () => {
   it('says WIRE.UNREACHABLE when nobody listens', async () => {
     const { port, server } = await bench.serve(createFakeCore().handlers);
     await server.stop(0);
-    await expect(bench.connect(port).status(forever)).rejects.toMatchObject({ code: 'WIRE.UNREACHABLE' });
+    await expect(bench.connect(port, 'operator').operator.status({}, forever)).rejects.toMatchObject({
+      code: 'WIRE.UNREACHABLE',
+    });
     const stream = bench.connect(port).watchModel(undefined, forever)[Symbol.asyncIterator]();
     await expect(next(stream)).rejects.toMatchObject({ code: 'WIRE.UNREACHABLE' });
   });
 
   it('throws the reason of its signal, before and during a call, and the handler learns of it', async () => {
     let seen: AbortSignal | undefined;
-    const core = createFakeCore({
-      status: (_caller, signal) => {
+    const { port } = await bench.serve(createFakeCore().handlers, 0, undefined, {
+      status: (_request, signal) => {
         seen = signal;
         return untilAborted(signal);
       },
     });
-    const { port } = await bench.serve(core.handlers);
-    const client = bench.connect(port);
+    const client = bench.connect(port, 'operator');
     const abort = new AbortController();
-    const call = client.status(abort.signal);
+    const call = client.operator.status({}, abort.signal);
     await appears(() => seen);
     abort.abort(new Error('enough'));
     await expect(call).rejects.toThrow('enough');
-    await expect(client.status(abort.signal)).rejects.toThrow('enough');
+    await expect(client.operator.status({}, abort.signal)).rejects.toThrow('enough');
     await appears(() => seen?.aborted);
   });
 
   it('gives up on a unary call at its deadline', async () => {
-    const core = createFakeCore({ status: (_caller, signal) => untilAborted(signal) });
-    const { port } = await bench.serve(core.handlers);
+    const { port } = await bench.serve(createFakeCore().handlers, 0, undefined, {
+      status: (_request, signal) => untilAborted(signal),
+    });
     const client = createWireClient({
       endpoint: `127.0.0.1:${port}`,
       identity: { role: 'operator', version: '' },
       unaryTimeoutMs: 100,
     });
-    await expect(client.status(forever)).rejects.toMatchObject({
+    await expect(client.operator.status({}, forever)).rejects.toMatchObject({
       code: 'WIRE.UNREACHABLE',
       facts: { status: 'DEADLINE_EXCEEDED' },
     });
@@ -239,7 +256,7 @@ describe('a client', () => {
     const before = process.env['http_proxy'];
     process.env['http_proxy'] = 'http://127.0.0.1:1';
     try {
-      await expect(bench.connect(port).status(forever)).resolves.toEqual(SAMPLE_STATUS);
+      await expect(bench.connect(port, 'operator').operator.status({}, forever)).resolves.toEqual(SAMPLE_STATUS);
     } finally {
       if (before === undefined) {
         delete process.env['http_proxy'];
@@ -331,14 +348,13 @@ describe('the server', () => {
 
   it('lets a unary call finish within the grace', async () => {
     let finish: (() => void) | undefined;
-    const core = createFakeCore({
+    const { port, server } = await bench.serve(createFakeCore().handlers, 0, undefined, {
       status: () =>
         new Promise((resolve) => {
           finish = () => resolve(SAMPLE_STATUS);
         }),
     });
-    const { port, server } = await bench.serve(core.handlers);
-    const call = bench.connect(port).status(forever);
+    const call = bench.connect(port, 'operator').operator.status({}, forever);
     await appears(() => finish);
     const stopped = server.stop(5_000);
     finish?.();

@@ -259,7 +259,8 @@ describe('a rotation', () => {
     const old = token('extension');
     const bench = createWireBench();
     const core = createFakeCore();
-    core.messages.set(full(sampleModel('a'), 1));
+    const { revision, ...first } = full(sampleModel('a'), 1);
+    core.messages.set({ revision, ...first });
     const { port } = await bench.serve(core.handlers, 0, life.access.authenticate);
     const connect = (text: string | undefined) => {
       const identity = { role: 'extension', extension: 'default', version: '1', token: text } as const;
@@ -275,14 +276,15 @@ describe('a rotation', () => {
     life.access.rotate('default', 'extension');
     await eventually(() => names().includes(name('extension', 2)));
     const [byOld, byNew] = opened();
-    await eventually(() => byNew.status(signal));
-    await byOld.status(signal);
+    const say = (as: typeof client) => as.refuseRevision({ revision, reason: '', findings: [] }, signal);
+    await eventually(() => say(byNew));
+    await say(byOld);
 
     await engine.removeService('interlock-extension-default', signal);
     await eventually(() => !names().includes(name('extension', 1)));
     await eventually(() => verdict(life, 'extension', old) === 'unauthenticated');
-    await expect(byOld.status(signal)).rejects.toMatchObject({ code: 'WIRE.REFUSED' });
-    await byNew.status(signal);
+    await expect(say(byOld)).rejects.toMatchObject({ code: 'WIRE.REFUSED' });
+    await say(byNew);
     core.messages.set(full(sampleModel('b'), 2));
     expect((await next(stream)).revision.sequence).toBe(2);
 

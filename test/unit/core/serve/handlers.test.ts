@@ -14,7 +14,6 @@ import { refusalReason } from '../../../../src/wire/errors.ts';
 import { extensionSettings } from '../../../support/settings.ts';
 import { host, intent, service, snapshot, task } from '../../../support/snapshots.ts';
 
-const OPERATOR: Caller = { role: 'operator', extension: undefined, token: undefined, version: '1' };
 const EXTENSION: Caller = { role: 'extension', extension: 'default', token: undefined, version: '1' };
 const PATH = '/etc/nginx/nginx.conf';
 
@@ -249,12 +248,6 @@ describe('taking artifacts', () => {
     expect(extension.rendered.get()?.artifact.digest).toBe(artifact('good').digest);
   });
 
-  it.each(['extension', 'proxy'] as const)('is not for the role %s', async (role) => {
-    const asked = setUp().handlers.status({ ...EXTENSION, role }, new AbortController().signal);
-
-    expect(refusalReason(await asked.catch((error: unknown) => error))).toBe('permission-denied');
-  });
-
   it('keeps the last good artifact when a revision is refused, says why, and forgets it with the next good one', async () => {
     const { submit, handlers, board, extension, publish, stream, revision } = await connected();
     await submit(submission(revision, artifact('good')));
@@ -266,8 +259,7 @@ describe('taking artifacts', () => {
       new AbortController().signal,
     );
     expect(extension.rendered.get()?.artifact.digest).toBe(artifact('good').digest);
-    const status = await handlers.status(OPERATOR, new AbortController().signal);
-    expect(status.clusters).toMatchObject([{ refusedReason: 'emerg', extensionConnected: true }]);
+    expect(handlers.clusters()).toMatchObject([{ refusedReason: 'emerg', extensionConnected: true }]);
     await submit(submission(second.revision, artifact('better')));
     expect(extension.refused.get()).toBeNull();
     expect(board.findings()).toEqual([]);
@@ -300,10 +292,10 @@ describe('taking artifacts', () => {
     const { handlers, publish, stream, first } = await connectedTo('a.local');
     const signal = new AbortController().signal;
     await handlers.refuseRevision(EXTENSION, { revision: first.revision, reason: 'bad', findings: [] }, signal);
-    expect((await handlers.status(OPERATOR, signal)).clusters).toMatchObject([{ refusedReason: 'bad' }]);
+    expect(handlers.clusters()).toMatchObject([{ refusedReason: 'bad' }]);
     publish(modelFor('b.local'));
     await next(stream);
-    expect((await handlers.status(OPERATOR, signal)).clusters).toMatchObject([{ refusedReason: undefined }]);
+    expect(handlers.clusters()).toMatchObject([{ refusedReason: undefined }]);
   });
 
   it('keeps a bounded number of findings', async () => {
@@ -313,9 +305,10 @@ describe('taking artifacts', () => {
     expect(board.findings()).toHaveLength(1_000);
   });
 
-  it('has a status before the first Snapshot', async () => {
-    const { clusters } = await setUp().handlers.status(OPERATOR, new AbortController().signal);
-    expect(clusters).toMatchObject([{ published: undefined, rendered: undefined, extensionConnected: false }]);
+  it('has a status before the first Snapshot', () => {
+    expect(setUp().handlers.clusters()).toMatchObject([
+      { published: undefined, rendered: undefined, extensionConnected: false },
+    ]);
   });
 });
 
