@@ -113,6 +113,8 @@ export interface Interlock {
   ): Promise<void>;
   /** Everything core logged so far, one object per line; lines that are not JSON are left out. */
   coreLog(): Promise<readonly Record<string, unknown>[]>;
+  /** All lines of all cores so far, as they are. */
+  coreLogText(): Promise<string>;
   down(): Promise<void>;
 }
 
@@ -144,6 +146,9 @@ export interface TaskJson {
   };
 }
 
+/** A command of the docker CLI ends within this time, or something is stuck and the test should say so. */
+const CLI_LIMIT_MS = 120_000;
+
 /** Deploys the stack; does not wait for a proxy, because there is none before the first answer of the extension. */
 export async function deployInterlock(
   swarm: Swarm,
@@ -161,8 +166,18 @@ export async function deployInterlock(
     INTERLOCK_CONFIG_DIGEST: sha256Hex(config).slice(0, 12),
   };
   async function cli(...args: readonly string[]): Promise<string> {
-    const { stdout } = await run('docker', ['-H', `unix://${socket}`, ...args], { env, maxBuffer: 64 * 1024 * 1024 });
+    return runCli(CLI_LIMIT_MS, args);
+  }
+
+  async function runCli(timeout: number, args: readonly string[]): Promise<string> {
+    const options = { env, maxBuffer: 64 * 1024 * 1024, timeout };
+    const { stdout } = await run('docker', ['-H', `unix://${socket}`, ...args], options);
     return stdout;
+  }
+
+  /** A log is put together from all nodes that ran a task, and may wait for one that has just let go of it: then it is asked for again. */
+  async function coreLogText(): Promise<string> {
+    return eventually(() => runCli(15_000, ['service', 'logs', '--raw', `${STACK}_core`]), { timeoutMs: 60_000 });
   }
 
   // stack.yml names the config.toml beside it.
@@ -278,8 +293,9 @@ export async function deployInterlock(
         { timeoutMs },
       );
     },
+    coreLogText,
     async coreLog() {
-      const text = await cli('service', 'logs', '--raw', `${STACK}_core`);
+      const text = await coreLogText();
       return text.split('\n').flatMap(parseLine);
     },
     async down() {

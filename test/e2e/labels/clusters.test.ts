@@ -81,6 +81,18 @@ const versionsOf = (region: Region) =>
     }),
   );
 
+/** Nothing of this cluster is on its way: the end of a roll writes to the service too, and a task answers before Swarm calls it running. */
+const atRest = (region: Region) =>
+  eventually(
+    async () => {
+      const { UpdateStatus } = await interlock.inspectService(`${region}-proxy`);
+      expect([undefined, 'completed']).toContain(UpdateStatus?.State);
+      expect(await tasksOf(`${region}-proxy`)).toHaveLength(1);
+      expect(await tasksOf(`${region}-extension`)).toHaveLength(1);
+    },
+    { timeoutMs: 90_000, everyMs: 500 },
+  );
+
 async function findings(): Promise<readonly unknown[]> {
   return (await interlock.coreLog()).flatMap((line) => (line['finding'] === undefined ? [] : [line['finding']]));
 }
@@ -101,6 +113,7 @@ describe('service clusters', () => {
   });
 
   it('do not notice each other: a change in one leaves the tasks and the version indexes of the other', async () => {
+    await atRest('west');
     const before = await versionsOf('west');
     await createApp('second', 'east', 'east-front');
     await serving('east', 'second.local', 'second');
