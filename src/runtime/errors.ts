@@ -60,6 +60,10 @@ export const ERRORS = {
   },
   'CLI.OUT_UNUSABLE': { class: 'permanent', todo: 'Name another folder with --out.' },
   'CLI.CLUSTER_UNKNOWN': { class: 'permanent', todo: 'Name a ServiceCluster of config.toml, or leave --cluster out.' },
+  'CLI.CORE_NOT_FOUND': {
+    class: 'permanent',
+    todo: 'Run it on the manager that runs core, or name core with --endpoint and --token-file.',
+  },
   'RENDER.CHECK_FAILED': { class: 'permanent', todo: "Read NGINX's words; the last good configuration keeps serving." },
 } as const satisfies Record<string, { class: ErrorClass; todo: string }>;
 

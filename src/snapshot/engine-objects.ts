@@ -128,6 +128,38 @@ export const parseContainer = oneOf(
     .transform((raw) => ({ id: raw.Id, labels: raw.Config?.Labels ?? {} })),
 );
 
+/** `GET /containers/json`. */
+export const parseContainers = listOf(
+  'container',
+  oneOf(
+    'container',
+    z.object({ Id: z.string(), Labels: labels }).transform((raw) => ({ id: raw.Id, labels: raw.Labels })),
+  ),
+);
+
+/** `GET /services`: the environment of each, in its own order. */
+export const parseServiceEnvironments = listOf(
+  'service',
+  oneOf(
+    'service',
+    z
+      .object({
+        Spec: z.object({
+          TaskTemplate: z
+            .object({ ContainerSpec: z.object({ Env: z.array(z.string()).nullish() }).nullish() })
+            .nullish(),
+        }),
+      })
+      .transform((raw): readonly string[] => raw.Spec.TaskTemplate?.ContainerSpec?.Env ?? []),
+  ),
+);
+
+/** `GET /exec/<id>/json`: the exit code; `undefined` while it runs. */
+export const parseExecEnd = oneOf(
+  'exec',
+  z.object({ ExitCode: z.number().int().nullish() }).transform((raw) => raw.ExitCode ?? undefined),
+);
+
 /** One line of `GET /events`. */
 export const parseEngineEvent = oneOf(
   'event',
