@@ -40,6 +40,11 @@ export const FINDINGS = {
   'ROUTE.REDIRECT_UNREACHABLE': { severity: 'warn', harm: 'the redirect is not made' },
   'ROUTE.HOST_PORT_MISSING': { severity: 'error', harm: 'the service has no endpoints: its routes answer 503' },
   'ROUTE.VIP_MISSING': { severity: 'warn', harm: "none: the tasks' own addresses are used" },
+  'ROUTE.PINNED': {
+    severity: 'warn',
+    harm: 'none: changes of labels show in the service cluster after `interlock unpin`',
+  },
+  'ROUTE.PINNED_SERVICE_GONE': { severity: 'warn', harm: 'the pinned routes of the service answer 503' },
   'SECRET.MISSING': {
     severity: 'error',
     harm: 'the hosts have no TLS; where it is the CA of `ssl_backend_ca`, the routes answer 503',

@@ -21,6 +21,13 @@ export interface RoutingIntent {
   readonly failure: FailurePolicy;
   readonly websocketEndpoints: readonly PathPrefix[];
   readonly redirects: readonly Redirect[];
+  /** Set on intents of a pinned revision: their routes stay when the service is gone or cannot be reached, and answer 503. */
+  readonly pinned?: PinnedFrom;
+}
+
+export interface PinnedFrom {
+  /** The stack that the service had then. */
+  readonly stack: string | undefined;
 }
 
 /** Who asked. `createdAt`, then `id`, decides between services that disagree: the oldest wins. */

@@ -1,4 +1,5 @@
 /** From an intent to a member of pools: which port, which network. What cannot be known is a finding about that service alone. */
+import { absentService } from './absent-service.ts';
 import { compareText, type PoolNetwork } from './cluster.ts';
 import { createFinding, type Finding } from './finding.ts';
 import type { RoutingIntent } from './intent.ts';
@@ -12,6 +13,8 @@ export interface Member {
   readonly service: Service;
   readonly port: Port;
   readonly network: PoolNetwork;
+  /** Holds the place of a pinned service that is gone or cannot be reached: it has no endpoints, and its network says nothing. */
+  readonly isPlaceholder?: true;
 }
 
 /** Networks of a cluster's proxies. */
@@ -30,7 +33,7 @@ export function resolveMember(
 ): readonly Member[] {
   const service = index.services.get(intent.service.id);
   if (service === undefined) {
-    return [];
+    return goneMember(intent, findings);
   }
   const port = resolvePort(intent, service);
   const network = resolveNetwork(index, intent, service, proxy);
@@ -40,12 +43,37 @@ export function resolveMember(
     }
   }
   if (port.value === undefined || network.value === undefined) {
-    return [];
+    return intent.pinned === undefined ? [] : [placeholder(intent, service)];
   }
   const member = { intent, service, port: port.value, network: network.value };
   findings.push(...doubtsAbout(member));
   return [member];
 }
+
+/** A pinned route outlives its service. */
+function goneMember(intent: RoutingIntent, findings: Finding[]): readonly Member[] {
+  const { pinned, service } = intent;
+  if (pinned === undefined) {
+    return [];
+  }
+  findings.push(
+    createFinding(
+      'ROUTE.PINNED_SERVICE_GONE',
+      'The routes of this service cluster are pinned, and this service of theirs is gone. Deploy it again under the same name, or let go of the pin with "interlock unpin".',
+      { service: service.name, serviceCluster: intent.serviceCluster },
+    ),
+  );
+  return [
+    placeholder(intent, absentService(service, pinned.stack === undefined ? {} : { [STACK_LABEL]: pinned.stack })),
+  ];
+}
+
+/** Nothing can be behind it, so any port will do. */
+function placeholder(intent: RoutingIntent, service: Service): Member {
+  return { intent, service, port: intent.port ?? ANY_PORT, network: { kind: 'host' }, isPlaceholder: true };
+}
+
+const ANY_PORT = 80 as Port;
 
 /** A value, a finding, or both. */
 interface Resolved<Value> {
@@ -96,8 +124,11 @@ function resolveNetwork(
   switch (intent.network.kind) {
     case 'bridge':
       return { value: { kind: 'host' } };
-    case 'named':
-      return namedNetwork(index, intent, service, proxy, intent.network.name);
+    case 'named': {
+      const named = namedNetwork(index, intent, service, proxy, intent.network.name);
+      // A pinned service may have moved to another network since: endpoints are live, and so is where they are.
+      return named.value === undefined && intent.pinned ? chooseNetwork(index, intent, service, proxy) : named;
+    }
     case 'auto':
       return chooseNetwork(index, intent, service, proxy);
   }

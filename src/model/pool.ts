@@ -18,13 +18,14 @@ export function buildPool(
   members: readonly Member[],
   findings: Finding[],
 ): Pool {
-  const sharing = members.flatMap((member) => joinPool(shared, oldest, member, findings));
+  const anchor = members.find(({ isPlaceholder }) => isPlaceholder !== true) ?? oldest;
+  const sharing = members.flatMap((member) => joinPool(shared, { oldest, network: anchor.network }, member, findings));
   const { balance, failure } = oldest.intent;
   const upstream = resolveUpstreamTls(index, oldest, findings);
   return {
     id,
     services: sharing.map(({ service }) => service.name),
-    network: oldest.network,
+    network: anchor.network,
     balance,
     upstreamTls: upstream.tls,
     failure,
@@ -32,13 +33,21 @@ export function buildPool(
   };
 }
 
+/** The oldest service's options; its network too, unless it is a placeholder and has none. */
+interface Terms {
+  readonly oldest: Member;
+  readonly network: Member['network'];
+}
+
 /** A younger service joins on the oldest one's terms; when it cannot be reached there it has no endpoints to give. */
-function joinPool(shared: string, oldest: Member, member: Member, findings: Finding[]): readonly Member[] {
+function joinPool(shared: string, { oldest, network }: Terms, member: Member, findings: Finding[]): readonly Member[] {
   if (member === oldest) {
     return [member];
   }
   findings.push(...poolDifferences(shared, oldest, member));
-  const { network } = oldest;
+  if (member.isPlaceholder) {
+    return [member];
+  }
   const { backendMode } = oldest.intent;
   const joined = { ...member, network, intent: { ...member.intent, backendMode } };
   const reachable =
@@ -105,6 +114,9 @@ function weighed(candidates: readonly Candidate[]): readonly Endpoint[] {
 }
 
 function endpointsOf(index: SnapshotIndex, member: Member): readonly Endpoint[] {
+  if (member.isPlaceholder) {
+    return [];
+  }
   if (member.intent.backendMode === 'vip' && hasVirtualIp(member)) {
     return vipEndpoints(member);
   }
