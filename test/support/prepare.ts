@@ -1,4 +1,7 @@
-/** What the tests on real engines need, made before them so that no test waits for it: Debian roots, base images, our images. */
+/**
+ * What the tests on real engines need, made before them so that no test waits for it: Debian roots, base images, our images.
+ * `--full`: for test/full too, which runs on older engines as well.
+ */
 
 import { runBed } from './bed.ts';
 import { imageArchive } from './images.ts';
@@ -6,3 +9,7 @@ import { imageArchive } from './images.ts';
 await runBed('debian.sh', ['engine', 'forky']);
 await runBed('debian.sh', ['nginx-root']);
 await imageArchive();
+if (process.argv.includes('--full')) {
+  await runBed('debian.sh', ['engine', 'trixie']);
+  await runBed('debian.sh', ['host-engine']);
+}
