@@ -1,5 +1,12 @@
 /** What makes settings unusable, as data: the start stops, and all problems are named at once. */
 
+export interface TextPosition {
+  /** From 1. */
+  readonly line: number;
+  /** From 1, in UTF-16 units. */
+  readonly column: number;
+}
+
 export interface SettingsProblem {
   /** The key's path as the operator wrote it, e.g. `Extensions.default.ProxyReplicas`; `''` for the file as a whole. */
   readonly path: string;
@@ -7,6 +14,8 @@ export interface SettingsProblem {
   readonly found: string;
   /** What may be there, e.g. `a whole number of at least 0`. */
   readonly expected: string;
+  /** Where the text stops being TOML; a key's place is found by its path. */
+  readonly at?: TextPosition;
 }
 
 const MAX_FOUND = 120;

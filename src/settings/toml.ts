@@ -1,6 +1,6 @@
 /** TOML text to plain data; the only file that knows the TOML library. */
 import TOML from '@iarna/toml';
-import { joinPath, type SettingsProblem } from './problem.ts';
+import { joinPath, type SettingsProblem, type TextPosition } from './problem.ts';
 
 export type TomlOutcome =
   | { readonly ok: true; readonly table: Readonly<Record<string, unknown>> }
@@ -11,20 +11,26 @@ export function parseToml(text: string): TomlOutcome {
   try {
     table = TOML.parse(text);
   } catch (error) {
-    return { ok: false, problems: [{ path: '', found: describeTomlError(error), expected: 'a file in TOML' }] };
+    const at = placeOf(error);
+    const problem = { path: '', found: describeTomlError(error, at), expected: 'a file in TOML' };
+    return { ok: false, problems: [at === undefined ? problem : { ...problem, at }] };
   }
   const problems = findBorrowedNames(table, '');
   return problems.length === 0 ? { ok: true, table } : { ok: false, problems };
 }
 
 /** The library's errors carry `line` and `col`, both from 0, and a message whose first line repeats them and whose rest is an excerpt. */
-function describeTomlError(error: unknown): string {
-  const { message, line, col } = error as { message?: unknown; line?: unknown; col?: unknown };
-  const reason = String(message)
+function describeTomlError(error: unknown, at: TextPosition | undefined): string {
+  const reason = String((error as { message?: unknown }).message)
     .split('\n', 1)[0]
     ?.replace(/ at row \d+.*$/, '');
-  const where = typeof line === 'number' && typeof col === 'number' ? ` at line ${line + 1}, column ${col + 1}` : '';
+  const where = at === undefined ? '' : ` at line ${at.line}, column ${at.column}`;
   return `an error${where} (${reason ?? 'unreadable'})`;
+}
+
+function placeOf(error: unknown): TextPosition | undefined {
+  const { line, col } = error as { line?: unknown; col?: unknown };
+  return typeof line === 'number' && typeof col === 'number' ? { line: line + 1, column: col + 1 } : undefined;
 }
 
 /**

@@ -5,8 +5,10 @@ import { parseGoDuration, parseNginxTime } from '../../../src/model/duration.ts'
 import { CORE_SCHEMA, EXTENSION_SCHEMA } from '../../../src/settings/core-schema.ts';
 import { formatProblems, parseCoreSettings } from '../../../src/settings/core-settings.ts';
 import { parseAgentSettings, parseExtensionSettings } from '../../../src/settings/daemon-settings.ts';
+import { locateKeys } from '../../../src/settings/key-lines.ts';
 import { parseLogFormat } from '../../../src/settings/log-format.ts';
 import { NGINX_SCHEMA, parseNginxOptions } from '../../../src/settings/nginx-options.ts';
+import { joinPath } from '../../../src/settings/problem.ts';
 
 const texts = fc.oneof(
   fc.string(),
@@ -139,5 +141,85 @@ it('a log format quoted as NGINX wants it is read as the plain one', () => {
       expect(parseLogFormat(quoted)?.text).toBe(text);
       expect(parseLogFormat(text)?.text).toBe(text);
     }),
+  );
+});
+
+/** Without the names that the library confuses with methods of objects. */
+const keyNames = fc
+  .oneof(fc.string({ maxLength: 8 }), fc.string({ unit: 'grapheme', maxLength: 4 }))
+  .filter((name) => !(name in {}));
+const trees = fc.letrec<{ tree: unknown; value: unknown }>((tie) => ({
+  tree: fc.dictionary(keyNames, tie('value'), { maxKeys: 5 }),
+  value: fc.oneof(
+    { maxDepth: 3 },
+    fc.string({ unit: 'grapheme' }),
+    fc.integer(),
+    fc.boolean(),
+    fc.array(fc.string(), { maxLength: 3 }),
+    tie('tree'),
+  ),
+})).tree;
+
+function pathsOf(value: unknown, path: string): readonly (readonly [string, string])[] {
+  return typeof value !== 'object' || value === null || Array.isArray(value)
+    ? []
+    : Object.entries(value).flatMap(([name, inner]) => {
+        const own = joinPath(path, name);
+        return [[own, name] as const, ...pathsOf(inner, own)];
+      });
+}
+
+it('every key of a file has a place, and the key stands there', () => {
+  fc.assert(
+    fc.property(trees, (tree) => {
+      const text = TOML.stringify(tree as TOML.JsonMap);
+      const places = locateKeys(text);
+      const lines = text.split('\n');
+      for (const [path, name] of pathsOf(TOML.parse(text), '')) {
+        const { line, column } = places.get(path) ?? { line: 0, column: 0 };
+        const rest = lines[line - 1]?.slice(column - 1) ?? '';
+        expect(rest.startsWith(name) || rest.startsWith('"'), `${path} at ${line}:${column} of ${text}`).toBe(true);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+it('places are looked for in any text, and nothing throws', () => {
+  const pieces = fc.constantFrom(
+    '[',
+    ']',
+    '{',
+    '}',
+    '"',
+    "'",
+    '"""',
+    "'''",
+    '=',
+    '.',
+    ',',
+    '#',
+    '\n',
+    '\r\n',
+    ' ',
+    '\\',
+    'a',
+    'a.b',
+    '1',
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.array(pieces).map((parts) => parts.join('')),
+      ),
+      (text) => {
+        const lines = text.split('\n');
+        for (const { line, column } of locateKeys(text).values()) {
+          expect(column).toBeLessThanOrEqual((lines[line - 1] ?? '').length);
+        }
+      },
+    ),
+    { numRuns: 1000 },
   );
 });
