@@ -1,14 +1,16 @@
 /** All that stands before NGINX: which file, fitted to this task, from where. Comes in: the mounted file and core's answer. Goes out: a command. */
 import { join } from 'node:path';
+import { joined, sizeOf } from '../model/artifact.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { isOperational, OperationalError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
 import { type Delivery, mountedDigest } from './delivery/delivery.ts';
+import type { Delivered } from './delivery/fetch.ts';
 import { askCoreFirst } from './delivery/first-file.ts';
 import { openStage, type Stage } from './delivery/stage.ts';
 import type { RefusedArtifact, Standing } from './delivery/standing.ts';
 import { attachedSubnets } from './localise/attached.ts';
-import { createFitter, type Fitted } from './localise/fit.ts';
+import { createFitter, type Fit, type Fitted } from './localise/fit.ts';
 import { type Complaints, openComplaints } from './nginx/complaints.ts';
 import { findDaemonDirective, type MountedFile, readMountedFile } from './nginx/mounted-file.ts';
 import { preflight } from './nginx/preflight.ts';
@@ -19,7 +21,7 @@ export interface Prepared {
   readonly command: NginxCommand;
   /** How things stand once NGINX serves. */
   readonly standing: Standing;
-  readonly localise: (bytes: Uint8Array) => Fitted;
+  readonly localise: Fit;
   /** `undefined`: NGINX runs from the mounted file itself. */
   readonly staged: Staged | undefined;
 }
@@ -48,10 +50,8 @@ export interface PrepareTools {
 }
 
 /** What a file is served from and counted as. */
-interface Candidate {
+interface Candidate extends Delivered {
   readonly origin: 'core' | 'mounted';
-  readonly digest: string;
-  readonly bytes: Uint8Array;
 }
 
 const SECRETS = '/run/secrets';
@@ -87,6 +87,10 @@ export async function prepare(options: PrepareOptions, tools: PrepareTools): Pro
 
 type Mounted = MountedFile & { readonly digest: string; readonly blob: string };
 
+function mountedCandidate({ digest, blob, bytes }: Mounted): Candidate {
+  return { origin: 'mounted', digest, pieces: [{ digest: blob, bytes }] };
+}
+
 /** With a core, a mounted file that is missing is no error yet. */
 async function readMounted(configPath: string, mayBeMissing: boolean): Promise<Mounted | OperationalError> {
   try {
@@ -117,17 +121,18 @@ async function prepareMounted(
   options: PrepareOptions,
   { ownDirectory = OWN_DIRECTORY, logger }: PrepareTools,
 ): Promise<Prepared> {
-  const fitted = localise(mounted.bytes);
+  const candidate = mountedCandidate(mounted);
+  const fitted = localise(candidate.pieces);
   let path = options.configPath;
-  if (mounted.packed || fitted.bytes !== mounted.bytes) {
+  if (mounted.packed || fitted.pieces !== candidate.pieces) {
     const stage = await openStage(ownDirectory, options.configPath);
-    await stage.put(fitted.bytes);
+    await stage.put(joined(fitted.pieces));
     path = stage.path;
   }
   for (const finding of fitted.findings) {
     logger.warn({ finding }, 'finding');
   }
-  announce({ origin: 'mounted', digest: mounted.digest, bytes: mounted.bytes }, options, logger);
+  announce(candidate, options, logger);
   const standing = standingOf(mounted.digest, fitted);
   return { command: commandFor(path, fitted, undefined, options), standing, localise, staged: undefined };
 }
@@ -143,7 +148,7 @@ interface Choosing {
 
 /** Core's file when NGINX takes it; a mounted one has been served before, so it needs no asking. */
 async function choose(
-  asked: { readonly digest: string; readonly bytes: Uint8Array } | undefined,
+  asked: Delivered | undefined,
   mounted: Mounted | OperationalError,
   choosing: Choosing,
 ): Promise<Pick<Prepared, 'command' | 'standing'>> {
@@ -155,7 +160,7 @@ async function choose(
     }
     return take(ofCore, undefined, choosing);
   }
-  const fallback: Candidate = { origin: 'mounted', digest: mounted.digest, bytes: mounted.bytes };
+  const fallback = mountedCandidate(mounted);
   if (ofCore === undefined || ofCore.digest === mounted.digest) {
     return take(fallback, undefined, choosing);
   }
@@ -174,8 +179,8 @@ async function take(
   refused: RefusedArtifact | undefined,
   { localise, staged, options, tools }: Choosing,
 ): Promise<Pick<Prepared, 'command' | 'standing'>> {
-  const fitted = localise(candidate.bytes);
-  await staged.stage.put(fitted.bytes);
+  const fitted = localise(candidate.pieces);
+  await staged.stage.put(joined(fitted.pieces));
   await staged.stage.keep();
   announce(candidate, options, tools.logger);
   return {
@@ -208,7 +213,11 @@ function errorLogs({ directive }: Complaints, head: string): readonly string[] {
   return /(?:^|[\s;}])error_log\s/.test(head) ? [directive] : [directive, 'error_log stderr error;'];
 }
 
-function announce({ origin, digest, bytes }: Candidate, { version, configPath }: PrepareOptions, logger: Logger): void {
-  const facts = { origin, artifact: digest.slice(0, 12), path: configPath, sizeBytes: bytes.byteLength };
+function announce(
+  { origin, digest, pieces }: Candidate,
+  { version, configPath }: PrepareOptions,
+  logger: Logger,
+): void {
+  const facts = { origin, artifact: digest.slice(0, 12), path: configPath, sizeBytes: sizeOf(pieces) };
   logger.info({ nginx: version?.join('.'), ...facts }, 'NGINX starts');
 }

@@ -1,5 +1,5 @@
 /** Verdict -> core. One attempt; the session repeats it while core is away. */
-import { type ConfigArtifact, manifestOf } from '../model/artifact.ts';
+import { type ConfigArtifact, type Manifest, manifestOf, piecesToSend } from '../model/artifact.ts';
 import { createFinding } from '../model/finding.ts';
 import { OperationalError } from '../runtime/errors.ts';
 import type { WireClient } from '../wire/client.ts';
@@ -21,7 +21,7 @@ export interface Teller {
 const MAX_ROUNDS = 3;
 
 export function createTeller(client: Pick<WireClient, 'submitArtifact' | 'refuseRevision'>): Teller {
-  /** Blobs of the artifact that core accepted last: it may still hold them, so they travel only when it asks. */
+  /** Pieces of the artifact that core accepted last: it may still hold them, so they travel only when it asks. */
   let held: ReadonlySet<string> = new Set();
 
   async function submit(
@@ -30,13 +30,14 @@ export function createTeller(client: Pick<WireClient, 'submitArtifact' | 'refuse
     signal: AbortSignal,
   ): Promise<Told> {
     const manifest = manifestOf(artifact);
-    let wanted = manifest.entries.map(({ blob }) => blob).filter((blob) => !held.has(blob));
+    const all = piecesOf(manifest);
+    let wanted = [...all].filter((piece) => !held.has(piece));
     for (let round = 1; round <= MAX_ROUNDS; round += 1) {
       const blobs = blobsOf(artifact, wanted);
       const submission = { revision, manifest, blobs, findings, ...(pending ? { checkPending: true } : {}) };
       const outcome: SubmitOutcome = await client.submitArtifact(submission, signal);
       if (outcome.kind !== 'missing') {
-        held = outcome.kind === 'accepted' ? new Set(manifest.entries.map(({ blob }) => blob)) : held;
+        held = outcome.kind === 'accepted' ? all : held;
         return outcome.kind;
       }
       wanted = [...outcome.blobs];
@@ -74,11 +75,18 @@ function tooLarge({ artifact, findings }: Usable): Refused {
   return { kind: 'refused', reason, findings: [...findings, createFinding('PUBLISH.CONFIG_TOO_LARGE', reason)] };
 }
 
+function piecesOf({ entries }: Manifest): ReadonlySet<string> {
+  return new Set(entries.flatMap((entry) => piecesToSend(entry).map(({ digest }) => digest)));
+}
+
+/** Pieces, and whole files for a core that knows of no pieces. */
 function blobsOf(artifact: ConfigArtifact, wanted: readonly string[]): readonly BlobContent[] {
+  const pieces = new Map(artifact.files.flatMap((file) => file.pieces.map((piece) => [piece.digest, piece] as const)));
   // Entries stand in the order of the files, and know their digests already.
-  const contents = new Map(artifact.files.map(({ bytes }, at) => [manifestOf(artifact).entries[at]?.blob, bytes]));
+  const whole = (digest: string) =>
+    artifact.files[manifestOf(artifact).entries.findIndex(({ blob }) => blob === digest)];
   return wanted.flatMap((digest) => {
-    const bytes = contents.get(digest);
-    return bytes === undefined ? [] : [{ digest, bytes }];
+    const found = pieces.get(digest) ?? whole(digest);
+    return found === undefined ? [] : [{ digest, bytes: found.bytes }];
   });
 }

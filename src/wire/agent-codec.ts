@@ -1,7 +1,7 @@
 /** An agent's session and the blobs it fetches <-> bytes. */
 
 import { assertNever } from '../runtime/errors.ts';
-import { cutUtf8, MAX_REASON_BYTES, manifestOf } from './artifact-codec.ts';
+import { cutUtf8, MAX_REASON_BYTES, manifestMessage, manifestOf } from './artifact-codec.ts';
 import type { AgentDirective, AgentHello, AgentOutcome, AgentReport } from './contract.ts';
 import { at, digestText, each, malformed, type Place, place, present, safeInteger } from './door.ts';
 import { findingMessage, findingOf } from './finding-codec.ts';
@@ -52,7 +52,7 @@ export function encodeDirective(directive: AgentDirective): Buffer {
   return DIRECTIVE.encode(
     directive.kind === 'none'
       ? { revision: null, manifest: null }
-      : { revision: revisionMessage(directive.revision), manifest: directive.manifest },
+      : { revision: revisionMessage(directive.revision), manifest: manifestMessage(directive.manifest) },
   );
 }
 

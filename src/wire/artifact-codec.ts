@@ -1,5 +1,5 @@
 /** Artifacts, what core says about them, and refusals <-> bytes. A manifest or blob whose digest does not fit its content is refused here. */
-import { type Manifest, type ManifestEntry, manifestDigest } from '../model/artifact.ts';
+import { type Manifest, type ManifestEntry, manifestDigest, type PieceRef } from '../model/artifact.ts';
 import { sha256Hex } from '../model/revision.ts';
 import { assertNever } from '../runtime/errors.ts';
 import type { BlobContent, Refusal, RevisionRef, Submission, SubmitOutcome } from './contract.ts';
@@ -16,11 +16,13 @@ import {
   safeInteger,
 } from './door.ts';
 import { findingMessage, findingOf } from './finding-codec.ts';
+import { MAX_PIECES } from './limits.ts';
 import type {
   BlobMessage,
   EmptyMessage,
   ManifestEntryMessage,
   ManifestMessage,
+  PieceRefMessage,
   RefuseRevisionRequestMessage,
   SubmitArtifactReplyMessage,
   SubmitArtifactRequestMessage,
@@ -39,7 +41,7 @@ export const MAX_REASON_BYTES = 4096;
 export function encodeSubmission(submission: Submission): Buffer {
   return SUBMIT_REQUEST.encode({
     revision: revisionMessage(submission.revision),
-    manifest: submission.manifest,
+    manifest: manifestMessage(submission.manifest),
     blobs: submission.blobs,
     findings: submission.findings.map(findingMessage),
     checkPending: submission.checkPending === true,
@@ -100,6 +102,10 @@ export function encodeRefusalReply(): Buffer {
   return REFUSE_REPLY.encode({});
 }
 
+export function manifestMessage({ digest, entries }: Manifest): ManifestMessage {
+  return { digest, entries: entries.map(({ pieces, ...entry }) => ({ ...entry, pieces: pieces ?? [] })) };
+}
+
 /** Throws `WIRE.MALFORMED`; also when the digest is not the one of the entries. */
 export function manifestOf(message: ManifestMessage, where: Place): Manifest {
   const entries = ascending(each(message.entries, at(where, 'entries'), entryOf), entryPath, at(where, 'entries'));
@@ -122,11 +128,33 @@ function entryOf(message: ManifestEntryMessage, where: Place): ManifestEntry {
   if (message.mode > ALL_PERMISSIONS) {
     throw malformed(at(where, 'mode'), 'has more than permission bits');
   }
-  return {
+  const entry = {
     path: absolutePath(message.path, at(where, 'path')),
     mode: message.mode,
     sizeBytes: safeInteger(message.sizeBytes, at(where, 'sizeBytes')),
     blob: digestText(message.blob, at(where, 'blob')),
+  };
+  return message.pieces.length === 0
+    ? entry
+    : { ...entry, pieces: piecesOf(message.pieces, entry.sizeBytes, at(where, 'pieces')) };
+}
+
+/** Whether they make up the blob is for who has their bytes. */
+function piecesOf(messages: readonly PieceRefMessage[], sizeBytes: number, where: Place): readonly PieceRef[] {
+  if (messages.length < 2 || messages.length > MAX_PIECES) {
+    throw malformed(where, `is one, or more than ${MAX_PIECES}`);
+  }
+  const pieces = each(messages, where, pieceRefOf);
+  if (pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0) !== sizeBytes) {
+    throw malformed(where, 'do not add up to the size of the file');
+  }
+  return pieces;
+}
+
+function pieceRefOf({ digest, sizeBytes }: PieceRefMessage, where: Place): PieceRef {
+  return {
+    digest: digestText(digest, at(where, 'digest')),
+    sizeBytes: safeInteger(sizeBytes, at(where, 'sizeBytes')),
   };
 }
 

@@ -1,4 +1,4 @@
-/** Blobs in pieces: cut on core's side, put together and held against their digests on the agent's. */
+/** Blobs in messages: cut on core's side, put together and held against their digests on the agent's. */
 import { sha256Hex } from '../model/revision.ts';
 import { OperationalError } from '../runtime/errors.ts';
 import type { BlobPiece } from './agent-codec.ts';

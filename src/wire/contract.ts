@@ -2,7 +2,7 @@
  * What travels between the daemons, in our own words. Comes in: nothing. Goes out: the types of every call, free of protobuf and gRPC.
  * `proto/interlock.proto` says the same on the wire; the codecs beside this file translate.
  */
-import type { Manifest } from '../model/artifact.ts';
+import type { Manifest, Piece } from '../model/artifact.ts';
 import type { ClusterModel } from '../model/cluster.ts';
 import type { Finding } from '../model/finding.ts';
 import type { ModelPatch } from '../model/patch.ts';
@@ -21,13 +21,10 @@ export type ModelContent =
   | { readonly kind: 'full'; readonly model: ClusterModel }
   | { readonly kind: 'patch'; readonly baseDigest: string; readonly patch: ModelPatch };
 
-/** A file's bytes under their own SHA-256 (64 hex digits). */
-export interface BlobContent {
-  readonly digest: string;
-  readonly bytes: Uint8Array;
-}
+/** The bytes of a file or of a piece under their own SHA-256 (64 hex digits). */
+export type BlobContent = Piece;
 
-/** The files rendered from one revision. `blobs` holds those of the manifest's blobs that are sent along; any order. */
+/** The files rendered from one revision. `blobs` holds those of the manifest's blobs and pieces that are sent along; any order. */
 export interface Submission {
   readonly revision: RevisionRef;
   readonly manifest: Manifest;
@@ -43,7 +40,7 @@ export interface Submission {
 export type SubmitOutcome =
   /** Core holds the whole artifact. */
   | { readonly kind: 'accepted' }
-  /** Core lacks these blobs: submit again with them. At least one. */
+  /** Core lacks these blobs or pieces: submit again with them. At least one. */
   | { readonly kind: 'missing'; readonly blobs: readonly string[] }
   /** The revision is not core's newest any more. */
   | { readonly kind: 'superseded' };

@@ -136,6 +136,12 @@ export interface ManifestEntryMessage {
   readonly mode: number;
   readonly sizeBytes: number;
   readonly blob: string;
+  readonly pieces: readonly PieceRefMessage[];
+}
+
+export interface PieceRefMessage {
+  readonly digest: string;
+  readonly sizeBytes: number;
 }
 
 export interface BlobMessage {

@@ -7,12 +7,14 @@
  *
  * Stopped anywhere (the agent drains, NGINX has ended), NGINX serves what it had.
  */
+
+import { joined, type Piece } from '../../model/artifact.ts';
 import { createBackoff } from '../../runtime/backoff.ts';
 import type { Cell, ReadableCell } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { isOperational, toError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logging.ts';
-import type { Fitted } from '../localise/fit.ts';
+import type { Fit, Fitted } from '../localise/fit.ts';
 import { findDaemonDirective } from '../nginx/mounted-file.ts';
 import type { ReloadOutcome } from '../nginx/reload.ts';
 import type { Order } from './core-link.ts';
@@ -24,7 +26,7 @@ export interface DeliverParts {
   readonly orders: ReadableCell<Order>;
   readonly standing: Cell<Standing>;
   readonly fetcher: Fetcher;
-  readonly localise: (bytes: Uint8Array) => Fitted;
+  readonly localise: Fit;
   readonly stage: Stage;
   readonly reload: (signal: AbortSignal) => Promise<ReloadOutcome>;
   readonly clock: Clock;
@@ -48,6 +50,7 @@ async function carryOut(order: ServeOrder, parts: DeliverParts, signal: AbortSig
   const { digest } = order.manifest;
   if (now?.serving?.digest === digest) {
     // Told again what is served: a refusal in between is of no more interest.
+    parts.fetcher.learn(order.manifest);
     standing.set({ ...now, serving: { ...now.serving, durationMs: 0 }, refused: undefined });
     return;
   }
@@ -57,7 +60,7 @@ async function carryOut(order: ServeOrder, parts: DeliverParts, signal: AbortSig
   if (delivered === undefined) {
     return;
   }
-  const outcome = await serveInstead(delivered.bytes, { ...parts, logger }, signal);
+  const outcome = await serveInstead(delivered.pieces, { ...parts, logger }, signal);
   const durationMs = parts.clock.now() - order.receivedAtMs;
   const last = standing.get();
   if (outcome.kind === 'applied') {
@@ -101,22 +104,23 @@ type Served =
   | { readonly kind: 'applied'; readonly findings: Fitted['findings'] }
   | { readonly kind: 'refused'; readonly reason: string };
 
-async function serveInstead(bytes: Uint8Array, parts: DeliverParts, signal: AbortSignal): Promise<Served> {
+async function serveInstead(file: readonly Piece[], parts: DeliverParts, signal: AbortSignal): Promise<Served> {
   const { localise, stage, clock, logger } = parts;
   const begunAt = clock.now();
-  const fitted = localise(bytes);
+  const fitted = localise(file);
   const fittedAt = clock.now();
   if (findDaemonDirective(fitted.head) === 'on') {
     return { kind: 'refused', reason: 'the file says "daemon on;", and NGINX must stay in the foreground' };
   }
+  const bytes = joined(fitted.pieces);
   try {
-    await stage.put(fitted.bytes);
+    await stage.put(bytes);
   } catch (error) {
     signal.throwIfAborted();
     return { kind: 'refused', reason: `the file cannot be written: ${toError(error).message}` };
   }
   const durations = { fitMs: fittedAt - begunAt, writeMs: clock.now() - fittedAt };
-  logger.debug({ stage: 'staged', sizeBytes: fitted.bytes.byteLength, ...durations }, 'staged');
+  logger.debug({ stage: 'staged', sizeBytes: bytes.byteLength, ...durations }, 'staged');
   const outcome = await parts.reload(signal);
   if (outcome.kind === 'refused') {
     await stage.takeBack();

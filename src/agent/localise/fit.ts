@@ -1,16 +1,27 @@
-/** Fits a file to this proxy task: what the task lacks harms only what needs it. Comes in: core's bytes. Goes out: NGINX's. */
+/**
+ * Fits a file to this proxy task: what the task lacks harms only what needs it. Comes in: core's file. Goes out: NGINX's.
+ * Piece by piece, so that a small change of a large file costs the pieces that changed.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { joined, type Piece, pieceOf } from '../../model/artifact.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { sha256Hex } from '../../model/revision.ts';
 import type { Subnet } from './attached.ts';
 import { examineAuthority, examinePair, type PairVerdict, type SecretText } from './examine.ts';
-import { localise } from './localise.ts';
-import { findReferences, type PairReference, pairId, type References } from './references.ts';
+import { type Facts, localise, overPlainHttp } from './localise.ts';
+import {
+  endsBetweenBlocks,
+  findReferences,
+  joinReferences,
+  type PairReference,
+  pairId,
+  type References,
+} from './references.ts';
 
 export interface Fitted {
-  /** The very same object when nothing had to be changed. */
-  readonly bytes: Uint8Array;
+  /** One behind the other they are NGINX's file. The very same list when nothing had to be changed. */
+  readonly pieces: readonly Piece[];
   /** The beginning of the text: the main context, where `daemon` would stand. */
   readonly head: string;
   readonly findings: readonly Finding[];
@@ -30,29 +41,112 @@ export interface FitterOptions {
 const HEAD_CHARACTERS = 64 * 1024;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
+/** A file may be cut anywhere; only here nothing that is looked for crosses a border. */
+export type Fit = (file: readonly Piece[]) => Fitted;
+
 /** Looks at the secrets anew with each file; what has the same content is not judged again. */
-export function createFitter(options: FitterOptions): (bytes: Uint8Array) => Fitted {
+export function createFitter(options: FitterOptions): Fit {
   let judged: ReadonlyMap<string, PairVerdict> = new Map();
-  return (bytes) => {
-    // Latin-1 is one character per byte: whatever stands in the file comes out as it went in.
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-    const references = findReferences(text);
+  return (file) => {
+    const parts = partsOf(file);
+    const references = joinReferences(parts.map((part) => part.references));
     const secrets = createReader(options.secretsDirectory);
     const verdicts = judgePairs(references, secrets, options.clock.now(), judged);
     judged = verdicts.judged;
     const authorities = judgeAuthorities(references, secrets);
-    const fitted = localise(text, {
+    const fitted = localiseParts(parts, {
       attached: options.attached(),
       badPairs: verdicts.bad,
       badAuthorities: new Set(authorities.keys()),
       standInAuthority: authorities.size === 0 ? '' : standIn(options.ownDirectory),
     });
     return {
-      bytes: fitted.text === text ? bytes : Buffer.from(fitted.text, 'latin1'),
-      head: text.slice(0, HEAD_CHARACTERS),
+      pieces: fitted.pieces.every((piece, at) => piece === parts[at]?.piece) ? file : fitted.pieces,
+      head: headOf(file),
       findings: [...verdicts.findings, ...authorities.values(), ...outOfReach(fitted.outOfReach)],
     };
   };
+}
+
+/** What is known of a piece for good, and what was last made of it. */
+interface Part {
+  readonly piece: Piece;
+  readonly references: References;
+  readonly isWhole: boolean;
+  last: { readonly facts: string; readonly piece: Piece; readonly outOfReach: readonly string[] } | undefined;
+}
+
+/** A piece that did not change is the same object in the next file. */
+const partsKnown = new WeakMap<Piece, Part>();
+
+function partsOf(file: readonly Piece[]): readonly Part[] {
+  const parts = file.map(partOf);
+  // Else the file is one part: a block that is cut in two would not be found.
+  return parts.slice(0, -1).every(({ isWhole }) => isWhole) ? parts : [partOf(pieceOf(joined(file)))];
+}
+
+function partOf(piece: Piece): Part {
+  const known = partsKnown.get(piece);
+  if (known !== undefined) {
+    return known;
+  }
+  const text = textOf(piece);
+  const part = { piece, references: findReferences(text), isWhole: endsBetweenBlocks(text), last: undefined };
+  partsKnown.set(piece, part);
+  return part;
+}
+
+/** Latin-1 is one character per byte: whatever stands in the file comes out as it went in. */
+function textOf({ bytes }: Piece): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+function localiseParts(
+  parts: readonly Part[],
+  facts: Facts,
+): { readonly pieces: readonly Piece[]; readonly outOfReach: readonly string[] } {
+  const attached = JSON.stringify([facts.attached?.map(subnetText), facts.standInAuthority]);
+  const fitted = parts.map((part) => {
+    part.last = localisePart(part, facts, attached);
+    return part.last;
+  });
+  const far = new Set(fitted.flatMap(({ outOfReach: names }) => names));
+  return {
+    // A pool may be named in another part than it is in.
+    pieces: fitted.map(({ piece }) => (far.size === 0 ? piece : replaced(piece, overPlainHttp(textOf(piece), far)))),
+    outOfReach: [...far],
+  };
+}
+
+function subnetText(subnet: Subnet): string {
+  return subnet.family === 'ipv4' ? `${subnet.first} ${subnet.last}` : subnet.list.rules.join(' ');
+}
+
+function localisePart(part: Part, facts: Facts, attached: string): NonNullable<Part['last']> {
+  const { pairs, authorities } = part.references;
+  const bad = [...pairs.keys(), ...authorities].filter((id) => facts.badPairs.has(id) || facts.badAuthorities.has(id));
+  const key = JSON.stringify([attached, bad]);
+  if (part.last?.facts === key) {
+    return part.last;
+  }
+  const { text, outOfReach: names } = localise(textOf(part.piece), facts);
+  return { facts: key, piece: replaced(part.piece, text), outOfReach: names };
+}
+
+/** The same piece for the same text. */
+function replaced(piece: Piece, text: string): Piece {
+  return text === textOf(piece) ? piece : pieceOf(Buffer.from(text, 'latin1'));
+}
+
+function headOf(file: readonly Piece[]): string {
+  let head = '';
+  for (const piece of file) {
+    if (head.length >= HEAD_CHARACTERS) {
+      break;
+    }
+    head += textOf(piece);
+  }
+  return head.slice(0, HEAD_CHARACTERS);
 }
 
 type Reader = (name: string) => SecretText;

@@ -89,9 +89,9 @@ function onlyNear(block: string, attached: readonly Subnet[]): string {
   );
 }
 
-/** The internal server speaks no TLS. */
-function overPlainHttp(text: string, pools: ReadonlySet<string>): string {
-  return pools.size === 0
+/** The internal server speaks no TLS. The same string when none of these pools is named. */
+export function overPlainHttp(text: string, pools: ReadonlySet<string>): string {
+  return pools.size === 0 || !text.includes('proxy_pass https://')
     ? text
     : text.replace(
         /(\bproxy_pass http)s(:\/\/([0-9a-f]{12}_[a-z0-9_]*))/g,

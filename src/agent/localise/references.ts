@@ -29,6 +29,26 @@ export function pairId({ certificate, key }: PairReference): string {
   return `${certificate} ${key}`;
 }
 
+/** Of a file in parts. */
+export function joinReferences(parts: readonly References[]): References {
+  const pairs = new Map<string, PairReference & { readonly hosts: string[] }>();
+  for (const [id, pair] of parts.flatMap((part) => [...part.pairs])) {
+    const known = pairs.get(id) ?? { ...pair, hosts: [] };
+    known.hosts.push(...pair.hosts);
+    pairs.set(id, known);
+  }
+  return { pairs, authorities: new Set(parts.flatMap(({ authorities }) => [...authorities])) };
+}
+
+/**
+ * Whether nothing of our form goes on beyond the end of this part: its last line is whole, stands outside of every server and upstream,
+ * and opens none.
+ */
+export function endsBetweenBlocks(text: string): boolean {
+  const lastLine = text.slice(text.lastIndexOf('\n', text.length - 2) + 1);
+  return /^ {0,3}\S.*\n$/.test(lastLine) && !lastLine.endsWith('{\n');
+}
+
 /** One pass over the text; names are those of the files below `/run/secrets`. */
 export function findReferences(text: string): References {
   // Most files are without, and looking for a text takes a fraction of what a pattern does.
@@ -48,7 +68,8 @@ export function findReferences(text: string): References {
 
 /** The names stand between the beginning of the server and its certificate. `_` is the server for everybody else. */
 function hostsBefore(text: string, end: number): readonly string[] {
-  const start = text.lastIndexOf('\n  server {\n', end);
+  // A piece of a file may begin with the server.
+  const start = Math.max(0, text.lastIndexOf('\n  server {\n', end));
   return Array.from(text.slice(start, end).matchAll(/^ {4}server_name (\S+);$/gm), ([, name = '']) => name).filter(
     (name) => name !== '_',
   );

@@ -4,7 +4,7 @@
  *
  *   hello --> open (an older session of the same task ends) --> directives of the newest artifact, newest only --> closed
  */
-import type { ConfigArtifact } from '../../model/artifact.ts';
+import type { ConfigArtifact, CutFile } from '../../model/artifact.ts';
 import { manifestOf } from '../../model/artifact.ts';
 import { compareText } from '../../model/cluster.ts';
 import { createFinding, type Finding, findingKey } from '../../model/finding.ts';
@@ -289,7 +289,10 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
       }
     },
     component: { name: `serve.agents.${settings.name}`, run: forgetInTime },
-    blobs: (digests) => digests.map((digest) => findBlob(digest, recent)),
+    blobs(digests) {
+      const find = blobsIn(recent);
+      return digests.map(find);
+    },
     proxies() {
       settleFindings();
       return [...open.values()].map(({ seen }) => proxyOf(seen)).sort((a, b) => compareText(a.taskId, b.taskId));
@@ -365,15 +368,25 @@ function refusedFinding(reason: string, serviceCluster: string): Finding {
   );
 }
 
-function findBlob(digest: string, artifacts: readonly ConfigArtifact[]): BlobContent {
-  for (const artifact of artifacts) {
-    const position = manifestOf(artifact).entries.findIndex(({ blob }) => blob === digest);
-    const file = artifact.files[position];
-    if (file !== undefined) {
-      return { digest, bytes: file.bytes };
+/** By their digests: the pieces of the files, and the files as a whole for who knows of no pieces. */
+function blobsIn(artifacts: readonly ConfigArtifact[]): (digest: string) => BlobContent {
+  const pieces = new Map(
+    artifacts.flatMap(({ files }) =>
+      files.flatMap((file) => file.pieces.map((piece) => [piece.digest, piece] as const)),
+    ),
+  );
+  const wholes = new Map(
+    artifacts.flatMap(
+      (artifact) => manifestOf(artifact).entries.map(({ blob }, at) => [blob, artifact.files[at] as CutFile] as const), // in the order of the files
+    ),
+  );
+  return (digest) => {
+    const found = pieces.get(digest) ?? wholes.get(digest);
+    if (found === undefined) {
+      throw refusal('not-found', `no artifact of late has the blob ${digest}`);
     }
-  }
-  throw refusal('not-found', `no artifact of late has the blob ${digest}`);
+    return { digest, bytes: found.bytes };
+  };
 }
 
 function proxyOf({ taskId, nodeId, artifactDigest, refused }: AgentSession): ProxyStatus {

@@ -1,5 +1,5 @@
 /** Answers to the daemons' side of the gRPC API: hands out models, takes artifacts and reports. */
-import { type ConfigArtifact, createArtifact, manifestOf } from '../../model/artifact.ts';
+import { type ConfigArtifact, createArtifact, type Piece, piecesToSend } from '../../model/artifact.ts';
 import { type Requirements, requirementsOf } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { losesEndpoints } from '../../model/losses.ts';
@@ -250,27 +250,32 @@ type Assembled =
   | { readonly kind: 'whole'; readonly artifact: ConfigArtifact }
   | { readonly kind: 'missing'; readonly blobs: readonly string[] };
 
-/** Bytes come from the submission or from the artifacts that core holds; each is held against its digest. */
+/** Pieces come from the submission or from the artifacts that core holds, and are then the same ones; each is held against its digest. */
 function assemble({ manifest, blobs }: Submission, held: readonly (Rendered | undefined)[]): Assembled {
-  const bytes = new Map<string, Uint8Array>();
-  for (const artifact of new Set(held.flatMap((one) => one?.artifact ?? []))) {
-    // Entries stand in the order of the files.
-    for (const [at, { blob }] of manifestOf(artifact).entries.entries()) {
-      bytes.set(blob, artifact.files[at]?.bytes ?? new Uint8Array());
+  const known = new Map<string, Piece>();
+  for (const { files } of new Set(held.flatMap((one) => one?.artifact ?? []))) {
+    for (const piece of files.flatMap(({ pieces }) => pieces)) {
+      known.set(piece.digest, piece);
     }
   }
-  for (const blob of blobs) {
-    if (sha256Hex(blob.bytes) !== blob.digest) {
-      throw refusal('malformed', `the bytes of blob ${blob.digest} have another digest`);
+  for (const { digest, bytes } of blobs) {
+    if (sha256Hex(bytes) !== digest) {
+      throw refusal('malformed', `the bytes of blob ${digest} have another digest`);
     }
-    bytes.set(blob.digest, blob.bytes);
+    // A copy, because what was received is a view of the whole request, which would stay for as long as one piece of it.
+    known.set(digest, { digest, bytes: Buffer.from(bytes) });
   }
-  const missing = manifest.entries.map(({ blob }) => blob).filter((digest) => !bytes.has(digest));
+  const asked = new Set(manifest.entries.flatMap((entry) => piecesToSend(entry).map(({ digest }) => digest)));
+  const missing = [...asked].filter((digest) => !known.has(digest));
   if (missing.length > 0) {
     return { kind: 'missing', blobs: missing };
   }
   const artifact = createArtifact(
-    manifest.entries.map(({ path, mode, blob }) => ({ path, mode, bytes: bytes.get(blob) ?? new Uint8Array() })),
+    manifest.entries.map((entry) => ({
+      path: entry.path,
+      mode: entry.mode,
+      pieces: piecesToSend(entry).flatMap(({ digest }) => known.get(digest) ?? []),
+    })),
   );
   if (artifact.digest !== manifest.digest) {
     throw refusal('malformed', `the manifest says ${manifest.digest}, its entries hash to ${artifact.digest}`);

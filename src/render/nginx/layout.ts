@@ -26,6 +26,8 @@ import { type Upstream, upstreamOf } from './upstreams.ts';
 
 /** NGINX walks the named locations of a server one by one, so a group stays small. */
 const HOSTS_PER_GROUP = 20;
+/** One in so many ends a piece of the file. */
+const SERVERS_PER_PIECE = 32;
 /** Servers are children of `http`. */
 const DEPTH = 1;
 
@@ -100,12 +102,12 @@ function bySurface(placed: readonly Placed[]): readonly SurfaceGroup[] {
 
 function servingNodes({ surface, hosts }: SurfaceGroup, context: ServerContext): readonly Node[] {
   return [
-    ...groupsOf(hosts.filter(isPlain)).map((group) => groupNode(group, surface, context)),
-    ...hosts.filter((host) => !isPlain(host)).map((host) => hostServer(host, surface, context)),
+    ...groupsOf(hosts.filter(isPlain)).map((group) => serverNode(group, surface, context, groupServer)),
+    ...hosts.filter((host) => !isPlain(host)).map((host) => serverNode([host], surface, context, hostServer)),
   ];
 }
 
-/** All that a group's block is made of. */
+/** All that a server's block is made of. */
 interface Ingredients {
   readonly hosts: readonly HostEntry[];
   readonly upstreams: readonly Upstream[];
@@ -116,9 +118,14 @@ interface Ingredients {
 }
 
 /** By the first host: entries are immutable, and those that did not change are the same objects in the next model. */
-const groupsKnown = new WeakMap<HostEntry, { readonly made: Ingredients; readonly node: Node }>();
+const serversKnown = new WeakMap<HostEntry, { readonly made: Ingredients; readonly node: Node }>();
 
-function groupNode(hosts: readonly HostEntry[], surface: Surface, context: ServerContext): Node {
+function serverNode(
+  hosts: readonly HostEntry[],
+  surface: Surface,
+  context: ServerContext,
+  make: (hosts: readonly HostEntry[], surface: Surface, context: ServerContext) => Node,
+): Node {
   const { header, options, infoHeaders } = context;
   const made: Ingredients = {
     hosts,
@@ -129,13 +136,14 @@ function groupNode(hosts: readonly HostEntry[], surface: Surface, context: Serve
     infoHeaders,
   };
   const [first] = hosts;
-  const known = first && groupsKnown.get(first);
+  const known = first && serversKnown.get(first);
   if (known !== undefined && isSame(known.made, made)) {
     return known.node;
   }
-  const node = printed(groupServer(hosts, surface, context), DEPTH);
+  const isBorder = first !== undefined && hashOf(first) % SERVERS_PER_PIECE === 0;
+  const node = printed(make(hosts, surface, context), DEPTH, { isBorder });
   if (first !== undefined) {
-    groupsKnown.set(first, { made, node });
+    serversKnown.set(first, { made, node });
   }
   return node;
 }

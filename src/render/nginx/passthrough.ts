@@ -121,16 +121,20 @@ function hopServers(model: ClusterModel, byId: PoolsById, options: NginxOptions)
   ];
   const [pool] = defaultPools(model);
   const defaults = [streamListen(model, options, 'default_server'), directive('server_name', '_')];
-  if (pool === undefined) {
-    return [block('server', [], [...defaults, ...toHttp])];
-  }
-  const others = model.hosts.filter(({ tls }) => tls.kind !== 'passthrough');
+  const named = model.hosts.filter(({ tls }) => tls.kind !== 'passthrough');
+  const others = pool === undefined ? coveredByPassed(named, model) : named;
   return [
-    block('server', [], [...defaults, ...passActions(poolOf(byId, pool))]),
+    block('server', [], [...defaults, ...(pool === undefined ? toHttp : passActions(poolOf(byId, pool)))]),
     ...(others.length === 0
       ? []
       : [block('server', [], [streamListen(model, options), ...namesOf(others), ...toHttp])]),
   ];
+}
+
+/** Those that a wildcard which is passed through would take along: the closer name wins. */
+function coveredByPassed(hosts: readonly HostEntry[], model: ClusterModel): readonly HostEntry[] {
+  const passed = passedHosts(model).flatMap(({ host }) => (host.startsWith('*') ? [host.slice(1)] : []));
+  return hosts.filter(({ host }) => passed.some((suffix) => host.endsWith(suffix)));
 }
 
 /** Without an endpoint the connection is closed at once: there is no answer that the client could read. */

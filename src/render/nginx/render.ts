@@ -17,7 +17,7 @@ import { httpsPortMaps, isTlsOnly } from './redirects.ts';
 import { hasRewrite, rewriteMaps, rewriteVariable } from './rewrite.ts';
 import { statusServer, unavailableServer } from './status.ts';
 import { hasCookiePool, stickyMaps, stickyVariable } from './sticky.ts';
-import { block, comment, type Node, printNodes, raw } from './syntax.ts';
+import { block, comment, type Node, printPieces, raw } from './syntax.ts';
 import { terminatesTls, tlsNodes } from './tls.ts';
 import { poolsOfManyNames, upstreamTlsDefaults } from './upstream-tls.ts';
 import { buildUpstreams } from './upstreams.ts';
@@ -37,8 +37,8 @@ export interface RenderOutcome {
  * @throws InvariantError for a model that is not whole (a route to a pool that is missing).
  */
 export function renderNginx(model: ClusterModel, options: NginxOptions, context: RenderContext): RenderOutcome {
-  const text = printNodes(fileNodes(sortModel(model), options, context));
-  const file = { path: model.header.configPath, mode: 0o444, bytes: Buffer.from(text) };
+  const pieces = printPieces(fileNodes(sortModel(model), options, context));
+  const file = { path: model.header.configPath, mode: 0o444, pieces };
   return { artifact: createArtifact([file]), findings: [] };
 }
 

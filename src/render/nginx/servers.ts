@@ -67,15 +67,15 @@ export function misdirectedServer(hosts: readonly HostEntry[], { header, options
 }
 
 /** One host with all its paths. */
-export function hostServer({ host, routes }: HostEntry, surface: Surface, context: ServerContext): Node {
+export function hostServer(hosts: readonly HostEntry[], surface: Surface, context: ServerContext): Node {
   return block(
     'server',
     [],
     [
       ...surfaceListen(surface, context),
-      directive('server_name', host),
+      ...namesOf(hosts),
       ...surfaceCertificate(surface),
-      ...routeLocations(routes, context),
+      ...hosts.flatMap(({ routes }) => routeLocations(routes, context)),
     ],
   );
 }

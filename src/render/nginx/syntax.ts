@@ -3,6 +3,7 @@
  * Rules after `ngx_conf_read_token` (src/core/ngx_conf_file.c): white space, `;`, `{`, `}`, quotes, `#` and `\` end or change a bare word;
  * inside double quotes only `\` and `"` are special. A `$` cannot be escaped at all, so a literal may not hold one.
  */
+import { joined, type Piece, pieceOf, sizeOf } from '../../model/artifact.ts';
 import { InvariantError } from '../../runtime/errors.ts';
 
 /** Text that may name variables (`$host`). Only our own templates and the operator's checked formats become one. */
@@ -19,8 +20,16 @@ export type Node =
   /** An operator's own line, printed as it is. */
   | { readonly kind: 'raw'; readonly text: string }
   | { readonly kind: 'comment'; readonly text: string }
-  /** All lines of a node, as they are printed at this indentation. */
-  | { readonly kind: 'printed'; readonly text: string; readonly indent: string };
+  | Printed;
+
+/** All lines of a node, as they are printed at this indentation. */
+export interface Printed {
+  readonly kind: 'printed';
+  readonly text: string;
+  readonly indent: string;
+  /** Whether a piece of the file ends behind it: decided by what it is called, so that neighbours that come and go move no border. */
+  readonly isBorder: boolean;
+}
 
 const BARE = /^[A-Za-z0-9_.:/@=*,+~<>?!%&()[\]^|-]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
@@ -57,22 +66,91 @@ export function comment(text: string): Node {
   return { kind: 'comment', text };
 }
 
-/** The same node as text, for one that stands in file after file. @throws InvariantError later, when it is printed at another depth. */
-export function printed(node: Node, depth: number): Node {
+/**
+ * The same node as text, for one that stands in file after file; the very object is what it is known by.
+ * @throws InvariantError later, when it is printed at another depth.
+ */
+export function printed(
+  node: Node,
+  depth: number,
+  { isBorder = false }: { readonly isBorder?: boolean } = {},
+): Printed {
   const indent = INDENT.repeat(depth);
-  const lines: string[] = [];
-  printInto(lines, [node], indent);
-  return { kind: 'printed', text: lines.join('\n'), indent };
+  return { kind: 'printed', text: textOf(linesOf([node], indent)), indent, isBorder };
 }
 
 /** The text of a file: LF line ends, one directive per line, a line break at the end. */
 export function printNodes(nodes: readonly Node[]): string {
-  const lines: string[] = [];
-  printInto(lines, nodes, '');
-  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
+  const lines = linesOf(nodes, '');
+  return lines.length === 0 ? '' : `${textOf(lines)}\n`;
 }
 
-function printInto(lines: string[], nodes: readonly Node[], indent: string): void {
+/** Up to here a file is one piece: smaller ones cost more to count than to send. */
+const SMALL_BYTES = 64 * 1024;
+/** A piece ends here at the latest. */
+const LARGE_PIECE = 256 * 1024;
+
+/**
+ * The same text in pieces: what was printed before stands in pieces of its own, so that a piece in which nothing changed is the same object
+ * again, digest and all. Each ends with a line.
+ */
+export function printPieces(nodes: readonly Node[]): readonly Piece[] {
+  const pieces: Piece[] = [];
+  let run: Line[] = [];
+  let size = 0;
+  const cut = (): void => {
+    if (run.length > 0) {
+      pieces.push(pieceOfRun(run));
+    }
+    run = [];
+    size = 0;
+  };
+  for (const line of linesOf(nodes, '')) {
+    const last = run.at(-1);
+    if (last !== undefined && typeof last !== typeof line) {
+      cut();
+    }
+    run.push(line);
+    size += typeof line === 'string' ? 0 : line.text.length;
+    if (typeof line !== 'string' && (line.isBorder || size > LARGE_PIECE)) {
+      cut();
+    }
+  }
+  cut();
+  return pieces.length === 0 || sizeOf(pieces) <= SMALL_BYTES ? [pieceOf(joined(pieces))] : pieces;
+}
+
+const runsKnown = new WeakMap<Printed, { readonly run: readonly Line[]; readonly piece: Piece }>();
+
+/** By its first node: what did not change is the same objects. */
+function pieceOfRun(run: readonly Line[]): Piece {
+  const [first] = run;
+  if (typeof first !== 'object') {
+    return pieceOf(Buffer.from(`${textOf(run)}\n`));
+  }
+  const known = runsKnown.get(first);
+  if (known !== undefined && known.run.length === run.length && known.run.every((line, at) => line === run[at])) {
+    return known.piece;
+  }
+  const piece = pieceOf(Buffer.from(`${textOf(run)}\n`));
+  runsKnown.set(first, { run, piece });
+  return piece;
+}
+
+/** One line, or those of a node that was printed before. */
+type Line = string | Printed;
+
+function textOf(lines: readonly Line[]): string {
+  return lines.map((line) => (typeof line === 'string' ? line : line.text)).join('\n');
+}
+
+function linesOf(nodes: readonly Node[], indent: string): readonly Line[] {
+  const lines: Line[] = [];
+  printInto(lines, nodes, indent);
+  return lines;
+}
+
+function printInto(lines: Line[], nodes: readonly Node[], indent: string): void {
   for (const node of nodes) {
     switch (node.kind) {
       case 'directive':
@@ -93,7 +171,7 @@ function printInto(lines: string[], nodes: readonly Node[], indent: string): voi
         if (node.indent !== indent) {
           throw new InvariantError(`printed for another depth: ${node.text}`);
         }
-        lines.push(node.text);
+        lines.push(node);
         break;
     }
   }

@@ -61,6 +61,13 @@ export function upstreamName(pool: PoolId): string {
   return `${createHash('sha256').update(pool).digest('hex').slice(0, 12)}_${slug}`;
 }
 
+/** One in so many ends a piece of the file: some 35 KB each. */
+const PER_PIECE = 128;
+
+function endsPiece(name: string): boolean {
+  return Number.parseInt(name.slice(4, 12), 16) % PER_PIECE === 0;
+}
+
 /** Pools are immutable, and those that did not change are the same objects in the next model: most of a file is printed once. */
 const built = new WeakMap<
   Pool,
@@ -87,7 +94,7 @@ function makeUpstream(pool: Pool, options: NginxOptions, shared: boolean): Upstr
     kind: 'named',
     pool: pool.id,
     name,
-    node: printed(node, DEPTH),
+    node: printed(node, DEPTH, { isBorder: endsPiece(name) }),
     balance: pool.balance,
     tls: pool.upstreamTls,
   };
