@@ -35,7 +35,7 @@ export interface NginxOptions {
   readonly user: string | undefined;
   /** Always under `/run`. */
   readonly pidPath: string;
-  /** `worker_connections`, per worker process. */
+  /** `worker_connections` in use, per worker process; room for idle ones to upstreams comes on top. */
   readonly maxConnections: number;
   readonly connectTimeoutSeconds: number;
   readonly sendTimeoutSeconds: number;
@@ -239,7 +239,11 @@ export const NGINX_SCHEMA = z.object({
   HTTPVersion: key(HTTP_VERSION, '1.1', 'HTTP version towards upstreams.'),
   User: key(USER, undefined, '`user`. The proxy is not root, so NGINX runs as the image says and ignores it.'),
   PidPath: key(PID_PATH, '/run/nginx.pid', '`pid`; under `/run`. `/var/run/` is read as `/run/`.'),
-  MaxConnections: key(wholeNumber({ min: 1, max: 1_000_000 }), 1024, '`worker_connections`, per worker process.'),
+  MaxConnections: key(
+    wholeNumber({ min: 1, max: 1_000_000 }),
+    1024,
+    '`worker_connections`, per worker process; room for idle connections to upstreams is added.',
+  ),
   ConnectTimeout: key(
     seconds(1),
     2,

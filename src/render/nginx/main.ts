@@ -2,13 +2,14 @@
 import type { NginxOptions } from '../../settings/nginx-options.ts';
 import { overridable } from './raw-lines.ts';
 import { block, directive, type Node, raw } from './syntax.ts';
+import { idleConnections } from './upstreams.ts';
 
-/** Everything before `http`. The operator's lines come first: `load_module` must stand before the blocks. */
-export function mainNodes(options: NginxOptions): readonly Node[] {
-  return [...options.globalOptions.map(raw), ...overridable(ownNodes(options), options.globalOptions)];
+/** Everything before `http`; `pools`: how many there are. The operator's lines come first: `load_module` must stand before the blocks. */
+export function mainNodes(options: NginxOptions, pools: number): readonly Node[] {
+  return [...options.globalOptions.map(raw), ...overridable(ownNodes(options, pools), options.globalOptions)];
 }
 
-function ownNodes(options: NginxOptions): readonly Node[] {
+function ownNodes(options: NginxOptions, pools: number): readonly Node[] {
   return [
     ...(options.user === undefined ? [] : [directive('user', options.user)]),
     directive('worker_processes', options.workerProcesses),
@@ -18,6 +19,14 @@ function ownNodes(options: NginxOptions): readonly Node[] {
     directive('pcre_jit', 'on'),
     directive('pid', options.pidPath),
     directive('error_log', options.errorLogPath, 'warn'),
-    block('events', [], [directive('worker_connections', options.maxConnections)]),
+    block('events', [], [directive('worker_connections', workerConnections(options, pools))]),
   ];
+}
+
+/** In steps, so that it does not change with every pool. */
+const STEP = 1_024;
+
+/** `MaxConnections` are for what is in use, with clients and upstreams; idle ones to upstreams have room beside them. */
+function workerConnections({ maxConnections }: NginxOptions, pools: number): number {
+  return maxConnections + Math.ceil(idleConnections(pools) / STEP) * STEP;
 }

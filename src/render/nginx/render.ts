@@ -47,7 +47,7 @@ function fileNodes(model: ClusterModel, options: NginxOptions, context: RenderCo
   return [
     comment('Written by Interlock for Docker Swarm from service labels. Changes made here are lost.'),
     ...(stream.length === 0 ? [] : moduleNodes(options)),
-    ...mainNodes(options),
+    ...mainNodes(options, model.pools.length),
     block('http', [], httpChildren(model, options, context)),
     ...(stream.length === 0 ? [] : [block('stream', [], stream)]),
   ];

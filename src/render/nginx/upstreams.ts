@@ -7,8 +7,10 @@ import type { NginxOptions } from '../../settings/nginx-options.ts';
 import { balanceNodes } from './sticky.ts';
 import { block, comment, directive, type Node, printed } from './syntax.ts';
 
-/** Idle connections per pool and worker. */
+/** Idle connections per pool and worker, at most. */
 const IDLE_CONNECTIONS = 32;
+/** And of all pools together, per worker: 424 bytes each for NGINX, so 21 MB, and well below the default of `RLimitNoFile`. */
+const ALL_IDLE_CONNECTIONS = 49_152;
 /** Below the 5 s after which a Node server, the most impatient of the common ones, closes an idle connection. */
 const IDLE_TIMEOUT = '4s';
 const SLUG_LENGTH = 40;
@@ -35,7 +37,22 @@ export function buildUpstreams(
   options: NginxOptions,
   shared: ReadonlySet<PoolId> = new Set(),
 ): Upstreams {
-  return new Map(pools.map((pool) => [pool.id, buildUpstream(pool, options, shared.has(pool.id))]));
+  const idle = idlePerPool(pools.length);
+  return new Map(pools.map((pool) => [pool.id, buildUpstream(pool, options, shared.has(pool.id) ? 0 : idle)]));
+}
+
+/** Halved as pools double, so that the blocks of all pools change only with every doubling. */
+function idlePerPool(pools: number): number {
+  const doublings = Math.ceil(Math.log2(Math.max(1, (pools * IDLE_CONNECTIONS) / ALL_IDLE_CONNECTIONS)));
+  return Math.max(1, IDLE_CONNECTIONS >> Math.min(doublings, 5));
+}
+
+/**
+ * How many connections a worker may hold open to the upstreams of `pools` pools without using them. NGINX counts them against
+ * `worker_connections` and closes none to make room: without room of their own they would cost clients their connections.
+ */
+export function idleConnections(pools: number): number {
+  return pools * idlePerPool(pools);
 }
 
 /** @throws InvariantError when a route names a pool that the model lacks. */
@@ -71,25 +88,25 @@ function endsPiece(name: string): boolean {
 /** Pools are immutable, and those that did not change are the same objects in the next model: most of a file is printed once. */
 const built = new WeakMap<
   Pool,
-  { readonly options: NginxOptions; readonly shared: boolean; readonly upstream: Upstream }
+  { readonly options: NginxOptions; readonly idle: number; readonly upstream: Upstream }
 >();
 
-function buildUpstream(pool: Pool, options: NginxOptions, shared: boolean): Upstream {
+function buildUpstream(pool: Pool, options: NginxOptions, idle: number): Upstream {
   const known = built.get(pool);
-  if (known !== undefined && known.options === options && known.shared === shared) {
+  if (known !== undefined && known.options === options && known.idle === idle) {
     return known.upstream;
   }
-  const upstream = makeUpstream(pool, options, shared);
-  built.set(pool, { options, shared, upstream });
+  const upstream = makeUpstream(pool, options, idle);
+  built.set(pool, { options, idle, upstream });
   return upstream;
 }
 
-function makeUpstream(pool: Pool, options: NginxOptions, shared: boolean): Upstream {
+function makeUpstream(pool: Pool, options: NginxOptions, idle: number): Upstream {
   if (pool.endpoints.length === 0) {
     return { kind: 'empty', pool: pool.id };
   }
   const name = upstreamName(pool.id);
-  const node = block('upstream', [name], [...upstreamChildren(pool, name, options), ...keepaliveNodes(shared)]);
+  const node = block('upstream', [name], [...upstreamChildren(pool, name, options), ...keepaliveNodes(idle)]);
   return {
     kind: 'named',
     pool: pool.id,
@@ -113,11 +130,9 @@ function upstreamChildren(pool: Pool, name: string, options: NginxOptions): read
   ];
 }
 
-/** NGINX takes a kept TLS connection for any name, also one that it was not verified for. */
-function keepaliveNodes(shared: boolean): readonly Node[] {
-  return shared
-    ? [directive('keepalive', 0)]
-    : [directive('keepalive', IDLE_CONNECTIONS), directive('keepalive_timeout', IDLE_TIMEOUT)];
+/** 0 for a pool of many names: NGINX takes a kept TLS connection for any of them, also one that it was not verified for. */
+function keepaliveNodes(idle: number): readonly Node[] {
+  return [directive('keepalive', idle), ...(idle === 0 ? [] : [directive('keepalive_timeout', IDLE_TIMEOUT)])];
 }
 
 export function serverNode(endpoint: Endpoint, { failure }: Pool): Node {

@@ -66,7 +66,7 @@ const ROWS: readonly Row[] = [
   { key: 'HTTPVersion', value: '1.0', set: ['proxy_http_version 1.0;'], byDefault: ['proxy_http_version 1.1;'] },
   { key: 'User', value: 'nginx', set: ['user nginx;'], byDefault: [], absent: ['user nginx;'] },
   { key: 'PidPath', value: '/var/run/proxy.pid', set: ['pid /run/proxy.pid;'], byDefault: ['pid /run/nginx.pid;'] },
-  { key: 'MaxConnections', value: 2048, set: ['worker_connections 2048;'], byDefault: ['worker_connections 1024;'] },
+  { key: 'MaxConnections', value: 2048, set: ['worker_connections 3072;'], byDefault: ['worker_connections 2048;'] },
   { key: 'ConnectTimeout', value: 5, set: ['proxy_connect_timeout 5s;'], byDefault: ['proxy_connect_timeout 2s;'] },
   {
     key: 'SendTimeout',
