@@ -1,6 +1,8 @@
 /**
  * What core knows of each extension right now, shared by its rooms: written by one room each, read by all.
  *
+ *   routes  -> pin        what operators hold the cluster's routes at
+ *   revise  -> routes     what the labels ask for
  *   revise  -> model      the newest revision of the cluster's model
  *   serve   -> rendered   what the extension made of it
  *   serve   -> confirmed  the newest of that whose whole was checked
@@ -13,6 +15,7 @@ import type { ConfigArtifact } from '../model/artifact.ts';
 import type { Requirements } from '../model/cluster.ts';
 import type { Finding } from '../model/finding.ts';
 import type { RevisedModel, Revision } from '../model/revision.ts';
+import type { RouteSet } from '../model/routes.ts';
 import { type Cell, createCell } from '../runtime/cell.ts';
 import type { ExtensionSettings } from '../settings/core-settings.ts';
 
@@ -24,6 +27,8 @@ export interface Rendered {
   readonly losses?: number;
   /** Only what changed was checked: for agents, which keep what they have when NGINX refuses it, not for a Docker Config. */
   readonly checkPending?: boolean;
+  /** When core first got the artifact, in ms since the epoch. */
+  readonly atMs?: number | undefined;
 }
 
 export interface Refused {
@@ -50,6 +55,8 @@ export interface AgentSession {
   readonly nodeId: string;
   /** What its NGINX serves, by its last report; `undefined` before the first one. */
   readonly artifactDigest: string | undefined;
+  /** When that report came, in ms since the epoch. */
+  readonly appliedAtMs?: number | undefined;
   /** The last artifact that it would not serve, unless it has applied another one since. */
   readonly refused?: { readonly artifactDigest: string; readonly reason: string } | undefined;
   readonly connectedAtMs: number;
@@ -80,8 +87,25 @@ export interface DeliveryState {
   readonly storedConfigName: string | undefined;
 }
 
+/** A cluster's routes are held at a stored revision until somebody lets go. */
+export interface Pin {
+  /** The Docker Config that says so. */
+  readonly configId: string;
+  /** Its number in history. */
+  readonly revision: number;
+  /** Of the routes; 64 hex digits. */
+  readonly digest: string;
+  /** In ms since the epoch. */
+  readonly sinceMs: number;
+  readonly routes: RouteSet;
+}
+
 export interface ExtensionBoard {
   readonly settings: ExtensionSettings;
+  /** No model is made before this is set. `null`: the labels hold. */
+  readonly pin: Cell<Pin | null>;
+  /** Works out what the labels ask for, pinned or not; another function each time that services changed. */
+  readonly routes: Cell<() => RouteSet>;
   readonly model: Cell<RevisedModel>;
   readonly rendered: Cell<Rendered>;
   /** Never with `checkPending`; older than `rendered` while changes come faster than a whole file can be checked. */
@@ -100,6 +124,7 @@ export type FindingSource =
   | 'settings'
   | 'feed'
   | 'routing'
+  | 'pins'
   | `extension ${string}`
   | `agents ${string}`
   | `publish ${string}`;
@@ -146,6 +171,8 @@ export function createBoard(
 function createExtensionBoard(settings: ExtensionSettings): ExtensionBoard {
   return {
     settings,
+    pin: createCell(),
+    routes: createCell(),
     model: createCell(),
     rendered: createCell(),
     confirmed: createCell(),

@@ -24,6 +24,8 @@ import { createWatchFeed } from './observe/watch-feed.ts';
 import type { Home } from './publish/desired.ts';
 import { createPublisher } from './publish/publisher.ts';
 import { createReviser } from './revise.ts';
+import { createHistory } from './routes/history.ts';
+import { createPins } from './routes/pins.ts';
 import { createHandlers } from './serve/handlers.ts';
 import { createOperatorCalls } from './serve/operator/operator.ts';
 
@@ -58,6 +60,7 @@ const STOP_GRACE_MS = 2_000;
 /** Runs until the signal aborts. Rejects with what made it impossible to go on. */
 export async function coreMain(options: CoreOptions, { signal, logger, clock }: DaemonTools): Promise<void> {
   const { settings, version } = options;
+  const startedAtMs = clock.now();
   const engine =
     options.engine ?? createDockerodeEngine({ dockerUrl: settings.dockerUrl, tls: readEngineTls(settings.dockerTls) });
   const home = await settle(engine, settings, { signal, logger, clock });
@@ -76,8 +79,13 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
   const handlers = createHandlers(board, facts, logger);
   const access = createAccess({ engine, clock, logger }, home.stack, board, observer.snapshots);
   const { authenticate } = access;
+  const pins = createPins({ engine, clock, logger }, home, board);
+  const histories = [...board.extensions.values()].map((extension) =>
+    createHistory({ engine, clock, logger }, home, extension),
+  );
   const { operatorSocket } = options;
-  const operator = createOperatorCalls({ board, handlers, facts });
+  const { snapshots } = observer;
+  const operator = createOperatorCalls({ board, handlers, facts, snapshots, engine, clock, startedAtMs });
   const { listen } = settings;
   const server = createWireServer({ listen, handlers, operator, authenticate, operatorSocket, logger, clock });
 
@@ -85,7 +93,9 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
     [
       ...observer.components,
       tellOfFeed(settings, feed, board),
+      pins.component,
       createReviser(observer.snapshots, board, logger.child({ area: 'revise' })),
+      ...histories.map(({ component }) => component),
       ...access.components,
       ...handlers.components,
       serveUntilStopped(server, logger, options.onListening),

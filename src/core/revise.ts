@@ -1,11 +1,11 @@
-/** From each Snapshot to the newest revision of every cluster's model. A cluster whose content did not change keeps its revision. */
+/** From each Snapshot, and the pins of operators, to the newest revision of every cluster's model. A cluster whose content did not change keeps its revision. */
 
-import { createRouter } from '../labels/models.ts';
+import { createRouter, type Pins, type RoutedModels } from '../labels/models.ts';
 import type { BuiltModels } from '../model/build.ts';
 import type { ClusterModel } from '../model/cluster.ts';
 import { digestModel } from '../model/revision.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import type { ReadableCell } from '../runtime/cell.ts';
+import { createTrigger, fireOnEach, type ReadableCell, type Trigger } from '../runtime/cell.ts';
 import type { Logger } from '../runtime/logging.ts';
 import type { Component } from '../runtime/supervisor.ts';
 import { definitionOf } from '../settings/cluster-definition.ts';
@@ -15,25 +15,65 @@ export function createReviser(snapshots: ReadableCell<Snapshot>, board: Board, l
   return {
     name: 'revise',
     async run(signal) {
-      let sequence = 0;
-      const hops = createHopMemory();
-      const extensions = [...board.extensions.values()];
-      const router = createRouter(extensions.map(({ settings }) => definitionOf(settings)));
-      for await (const snapshot of snapshots.watch(signal)) {
-        sequence += 1;
-        const { built, findings } = router.update(snapshot);
-        board.setFindings('routing', findings);
-        built.models
-          .map((model) => hops.keep(model))
-          .forEach((model, position) => {
-            const extension = extensions[position];
-            if (extension) {
-              publishRevision(extension, model, { sequence, versionIndex: snapshot.versionIndex }, logger);
-            }
-          });
+      const look = createTrigger();
+      const scope = new AbortController();
+      const either = AbortSignal.any([signal, scope.signal]);
+      const cells: readonly ReadableCell<unknown>[] = [
+        snapshots,
+        ...[...board.extensions.values()].map(({ pin }) => pin),
+      ];
+      const firing = cells.map((cell) => fireOnEach(cell, look, either));
+      try {
+        await Promise.race([...firing, reviseForEver(snapshots, board, look, logger, either)]);
+      } finally {
+        scope.abort();
+        await Promise.allSettled(firing);
       }
     },
   };
+}
+
+async function reviseForEver(
+  snapshots: ReadableCell<Snapshot>,
+  board: Board,
+  look: Trigger,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  let sequence = 0;
+  let offered: RoutedModels['routesOf'] | undefined;
+  const hops = createHopMemory();
+  const extensions = [...board.extensions.values()];
+  const router = createRouter(extensions.map(({ settings }) => definitionOf(settings)));
+  for (;;) {
+    await look.wait(signal);
+    const [snapshot, pins] = [snapshots.get(), pinsOf(extensions)];
+    if (snapshot === undefined || pins === undefined) {
+      continue;
+    }
+    sequence += 1;
+    const { built, findings, routesOf } = router.update(snapshot, pins);
+    board.setFindings('routing', findings);
+    const order = { sequence, versionIndex: snapshot.versionIndex };
+    built.models.forEach((model, position) => {
+      const extension = extensions[position];
+      if (extension) {
+        if (offered !== routesOf) {
+          extension.routes.set(() => routesOf(extension.settings.serviceCluster));
+        }
+        publishRevision(extension, hops.keep(model), order, logger);
+      }
+    });
+    offered = routesOf;
+  }
+}
+
+/** `undefined` until they have been read for every cluster. */
+function pinsOf(extensions: readonly ExtensionBoard[]): Pins | undefined {
+  const read = extensions.map(({ settings, pin }) => ({ cluster: settings.serviceCluster, pin: pin.get() }));
+  return read.some(({ pin }) => pin === undefined)
+    ? undefined
+    : new Map(read.flatMap(({ cluster, pin }) => (pin ? [[cluster, pin.routes] as const] : [])));
 }
 
 /** Clusters whose TLS port has gone through the hop since core started keep it: taking it away resets connections, adding it does not. */

@@ -11,7 +11,7 @@
 import { isOperational, type OperationalError } from '../runtime/errors.ts';
 import { TOKEN_LABELS, TOKEN_TYPE } from './access/names.ts';
 import type { EngineApi, ServiceObject } from './engine/engine-api.ts';
-import { LABELS, TYPES } from './publish/names.ts';
+import { CONFIG_TYPES, LABELS, TYPES } from './publish/names.ts';
 
 /** Whose things go. Outside of a stack several cores may share a Swarm, so their extensions are named. */
 export type Owner =
@@ -93,7 +93,9 @@ function isOurService(owner: Owner): (service: ServiceObject) => boolean {
 
 /** Configs before secrets; both after the services, because Swarm keeps what a service refers to. */
 async function findBlobs(engine: UninstallEngine, owner: Owner, signal: AbortSignal): Promise<readonly Item[]> {
-  const configs = await engine.listConfigs([`${LABELS.type}=${TYPES.proxyConfig}`], signal);
+  const configs = (
+    await Promise.all(CONFIG_TYPES.map((type) => engine.listConfigs([`${LABELS.type}=${type}`], signal)))
+  ).flat();
   const secrets = await engine.listSecrets(signal);
   const tokens = secrets.filter(({ labels }) => labels[TOKEN_LABELS.type] === TOKEN_TYPE);
   return [

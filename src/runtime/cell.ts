@@ -91,3 +91,12 @@ export function createTrigger(): Trigger {
     },
   };
 }
+
+/** Fires at once if the cell has a value, and each time it gets one. Ends by throwing the signal's reason. */
+export async function fireOnEach(cell: ReadableCell<unknown>, trigger: Trigger, signal: AbortSignal): Promise<void> {
+  const values = cell.watch(signal)[Symbol.asyncIterator]();
+  for (;;) {
+    await values.next();
+    trigger.fire();
+  }
+}

@@ -10,7 +10,7 @@ import type { Component } from '../../runtime/supervisor.ts';
 import type { ExtensionSettings } from '../../settings/core-settings.ts';
 import type { ConfigObject } from '../engine/engine-api.ts';
 import type { Home } from './desired.ts';
-import { LABELS, TYPES } from './names.ts';
+import { CONFIG_TYPES, LABELS, TYPES } from './names.ts';
 import type { PublisherTools } from './publishing.ts';
 
 export function createLeftoverRemoval(
@@ -85,8 +85,10 @@ async function removeAll(
       await orGone(engine.removeService(id, signal));
       logger.info({ area: 'publish', service: name }, 'service removed: config.toml does not ask for it any more');
     }
-    const configs = await engine.listConfigs([`${LABELS.type}=${TYPES.proxyConfig}`], signal);
-    for (const { id, name } of leftoverConfigs(configs, extensions, home)) {
+    const configs = await Promise.all(
+      CONFIG_TYPES.map((type) => engine.listConfigs([`${LABELS.type}=${type}`], signal)),
+    );
+    for (const { id, name } of leftoverConfigs(configs.flat(), extensions, home)) {
       await orGone(engine.removeConfig(id, signal));
       logger.info({ area: 'publish', config: name }, 'config removed: config.toml does not ask for it any more');
     }

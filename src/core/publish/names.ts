@@ -27,7 +27,14 @@ export const TYPES = {
   extension: 'com.docker.interlock.core.extension',
   proxy: 'com.docker.interlock.core.proxy',
   proxyConfig: 'com.docker.interlock.core.proxy-config',
+  /** A revision in the history of a cluster's routes. */
+  routes: 'com.docker.interlock.core.routes',
+  /** The routes that a cluster is pinned to. */
+  pin: 'com.docker.interlock.core.pin',
 } as const;
+
+/** Of the Docker Configs that core makes. */
+export const CONFIG_TYPES: readonly string[] = [TYPES.proxyConfig, TYPES.routes, TYPES.pin];
 
 /** `com.docker.interlock.proxy.<slug>.<n>-<8 of digest>`: at most 27 + 16 + 1 + 10 + 1 + 8 = 63 of Swarm's 64 characters. */
 export function proxyConfigName(extension: string, sequence: number, digest: string): string {
