@@ -218,6 +218,17 @@ export interface StatusReplyMessage {
   readonly taskFeedReason: string;
   readonly clusters: readonly ClusterStatusMessage[];
   readonly findings: readonly FindingMessage[];
+  readonly nowMs: number;
+  readonly startedAtMs: number;
+  readonly observedAtMs: number;
+  readonly moving: readonly MovingServiceMessage[];
+}
+
+export interface MovingServiceMessage {
+  readonly service: string;
+  readonly wanted: number;
+  readonly running: number;
+  readonly updateState: string;
 }
 
 export interface ClusterStatusMessage {
@@ -230,6 +241,19 @@ export interface ClusterStatusMessage {
   readonly refusedReason: string;
   readonly extensionConnected: boolean;
   readonly proxies: readonly ProxyStatusMessage[];
+  readonly extensionService: string;
+  readonly proxyService: string;
+  readonly renderedAtMs: number;
+  readonly delivery: DeliveryStatusMessage | null;
+}
+
+export interface DeliveryStatusMessage {
+  readonly mode: string;
+  readonly fallback: string;
+  readonly pendingNetworks: readonly string[];
+  readonly pendingSecrets: readonly string[];
+  readonly rolling: boolean;
+  readonly storedConfig: string;
 }
 
 export interface ProxyStatusMessage {
@@ -238,6 +262,11 @@ export interface ProxyStatusMessage {
   readonly artifactDigest: string;
   readonly refusedDigest: string;
   readonly refusedReason: string;
+  readonly node: string;
+  readonly state: string;
+  readonly desiredState: string;
+  readonly connected: boolean;
+  readonly appliedAtMs: number;
 }
 
 export interface HealthCheckRequestMessage {

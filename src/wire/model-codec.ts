@@ -75,11 +75,11 @@ function contentOf({ full, patch }: ModelUpdateMessage, where: Place): ModelCont
   throw malformed(at(where, 'content'), 'is missing');
 }
 
-function modelMessage({ header, hosts, pools }: ClusterModel): ClusterModelMessage {
+export function modelMessage({ header, hosts, pools }: ClusterModel): ClusterModelMessage {
   return { header: headerMessage(header), hosts: hosts.map(hostMessage), pools: pools.map(poolMessage) };
 }
 
-function modelOf(message: ClusterModelMessage, where: Place): ClusterModel {
+export function modelOf(message: ClusterModelMessage, where: Place): ClusterModel {
   const header = headerOf(present(message.header, at(where, 'header')), at(where, 'header'));
   const hosts = each(message.hosts, at(where, 'hosts'), hostOf);
   const pools = each(message.pools, at(where, 'pools'), poolOf);

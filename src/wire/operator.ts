@@ -3,10 +3,66 @@
  * codec file beside this one, its answer a file in `core/serve/operator/`; client and server need nothing more.
  */
 import { type BytesMethod, bytesMethod } from './proto.ts';
+import {
+  decodeCompareReport,
+  decodeCompareRequest,
+  decodeRevisionsReport,
+  decodeRevisionsRequest,
+  decodeRollbackReport,
+  decodeRollbackRequest,
+  decodeRotateReport,
+  decodeRotateRequest,
+  decodeUnpinReport,
+  decodeUnpinRequest,
+  encodeCompareReport,
+  encodeCompareRequest,
+  encodeRevisionsReport,
+  encodeRevisionsRequest,
+  encodeRollbackReport,
+  encodeRollbackRequest,
+  encodeRotateReport,
+  encodeRotateRequest,
+  encodeUnpinReport,
+  encodeUnpinRequest,
+} from './revisions-codec.ts';
+import { decodeRoutesReport, decodeRoutesRequest, encodeRoutesReport, encodeRoutesRequest } from './routes-codec.ts';
+import {
+  decodeServicesReport,
+  decodeServicesRequest,
+  encodeServicesReport,
+  encodeServicesRequest,
+} from './services-codec.ts';
 import { decodeStatusReport, decodeStatusRequest, encodeStatusReport, encodeStatusRequest } from './status-codec.ts';
 
 export const OPERATOR = {
   status: call('Status', [encodeStatusRequest, decodeStatusRequest], [encodeStatusReport, decodeStatusReport]),
+  routes: call('Routes', [encodeRoutesRequest, decodeRoutesRequest], [encodeRoutesReport, decodeRoutesReport]),
+  services: call(
+    'Services',
+    [encodeServicesRequest, decodeServicesRequest],
+    [encodeServicesReport, decodeServicesReport],
+  ),
+  revisions: call(
+    'Revisions',
+    [encodeRevisionsRequest, decodeRevisionsRequest],
+    [encodeRevisionsReport, decodeRevisionsReport],
+  ),
+  compare: call(
+    'CompareRevisions',
+    [encodeCompareRequest, decodeCompareRequest],
+    [encodeCompareReport, decodeCompareReport],
+  ),
+  rollback: call(
+    'Rollback',
+    [encodeRollbackRequest, decodeRollbackRequest],
+    [encodeRollbackReport, decodeRollbackReport],
+  ),
+  unpin: call('Unpin', [encodeUnpinRequest, decodeUnpinRequest], [encodeUnpinReport, decodeUnpinReport]),
+  rotateTokens: call(
+    'RotateTokens',
+    [encodeRotateRequest, decodeRotateRequest],
+    [encodeRotateReport, decodeRotateReport],
+  ),
 } as const;
 
 export type OperatorCallName = keyof typeof OPERATOR;

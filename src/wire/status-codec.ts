@@ -1,10 +1,16 @@
 /** Core's status <-> bytes. */
 import { at, digestText, each, malformed, type Place, place } from './door.ts';
 import { findingMessage, findingOf } from './finding-codec.ts';
-import type { ClusterStatusMessage, EmptyMessage, ProxyStatusMessage, StatusReplyMessage } from './messages.ts';
+import type {
+  ClusterStatusMessage,
+  DeliveryStatusMessage,
+  EmptyMessage,
+  ProxyStatusMessage,
+  StatusReplyMessage,
+} from './messages.ts';
 import { messageType } from './proto.ts';
 import { optionalRevisionOf, revisionMessage } from './revision-codec.ts';
-import type { ClusterStatus, ProxyStatus, StatusReport } from './status-report.ts';
+import type { ClusterStatus, DeliveryStatus, ProxyStatus, StatusReport } from './status-report.ts';
 
 const STATUS_REQUEST = messageType<EmptyMessage>('interlock.v1.StatusRequest');
 const STATUS_REPLY = messageType<StatusReplyMessage>('interlock.v1.StatusReply');
@@ -24,9 +30,13 @@ export function encodeStatusReport(report: StatusReport): Buffer {
   return STATUS_REPLY.encode({
     version: report.version,
     epoch: report.epoch,
+    nowMs: report.nowMs,
+    startedAtMs: report.startedAtMs,
+    observedAtMs: report.observedAtMs ?? 0,
     taskFeed: report.taskFeed.kind,
     taskFeedReason: report.taskFeed.reason,
     clusters: report.clusters.map(clusterMessage),
+    moving: report.moving,
     findings: report.findings.map(findingMessage),
   });
 }
@@ -38,10 +48,22 @@ export function decodeStatusReport(bytes: Uint8Array): StatusReport {
   return {
     version: message.version,
     epoch: message.epoch,
+    nowMs: message.nowMs,
+    startedAtMs: message.startedAtMs,
+    observedAtMs: timeOf(message.observedAtMs),
     taskFeed: { kind: feedOf(message.taskFeed, at(where, 'taskFeed')), reason: message.taskFeedReason },
     clusters: each(message.clusters, at(where, 'clusters'), clusterOf),
+    moving: message.moving,
     findings: each(message.findings, at(where, 'findings'), findingOf),
   };
+}
+
+function timeOf(ms: number): number | undefined {
+  return ms === 0 ? undefined : ms;
+}
+
+function textOf(text: string): string | undefined {
+  return text === '' ? undefined : text;
 }
 
 function feedOf(text: string, where: Place): StatusReport['taskFeed']['kind'] {
@@ -55,47 +77,66 @@ function clusterMessage(cluster: ClusterStatus): ClusterStatusMessage {
   return {
     extension: cluster.extension,
     serviceCluster: cluster.serviceCluster,
+    extensionService: cluster.extensionService,
+    proxyService: cluster.proxyService,
     published: cluster.published === undefined ? null : revisionMessage(cluster.published),
     rendered: cluster.rendered === undefined ? null : revisionMessage(cluster.rendered),
+    renderedAtMs: cluster.renderedAtMs ?? 0,
     artifactDigest: cluster.artifactDigest ?? '',
     proxyConfig: cluster.proxyConfig ?? '',
     refusedReason: cluster.refusedReason ?? '',
     extensionConnected: cluster.extensionConnected,
+    delivery: cluster.delivery === undefined ? null : deliveryMessage(cluster.delivery),
     proxies: cluster.proxies.map(proxyMessage),
   };
 }
 
 function clusterOf(message: ClusterStatusMessage, where: Place): ClusterStatus {
-  const { artifactDigest, proxyConfig, refusedReason } = message;
+  const { artifactDigest, delivery } = message;
   return {
     extension: message.extension,
     serviceCluster: message.serviceCluster,
+    extensionService: message.extensionService,
+    proxyService: message.proxyService,
     published: optionalRevisionOf(message.published, at(where, 'published')),
     rendered: optionalRevisionOf(message.rendered, at(where, 'rendered')),
+    renderedAtMs: timeOf(message.renderedAtMs),
     artifactDigest: artifactDigest === '' ? undefined : digestText(artifactDigest, at(where, 'artifactDigest')),
-    proxyConfig: proxyConfig === '' ? undefined : proxyConfig,
-    refusedReason: refusedReason === '' ? undefined : refusedReason,
+    proxyConfig: textOf(message.proxyConfig),
+    refusedReason: textOf(message.refusedReason),
     extensionConnected: message.extensionConnected,
+    delivery: delivery === null ? undefined : deliveryOf(delivery, at(where, 'delivery')),
     proxies: each(message.proxies, at(where, 'proxies'), proxyOf),
   };
 }
 
-function proxyMessage({ taskId, nodeId, artifactDigest, refused }: ProxyStatus): ProxyStatusMessage {
+function deliveryMessage({ fallback, storedConfig, ...rest }: DeliveryStatus): DeliveryStatusMessage {
+  return { ...rest, fallback: fallback ?? '', storedConfig: storedConfig ?? '' };
+}
+
+function deliveryOf({ mode, fallback, storedConfig, ...rest }: DeliveryStatusMessage, where: Place): DeliveryStatus {
+  if (mode !== 'hitless' && mode !== 'classic') {
+    throw malformed(at(where, 'mode'), 'is neither hitless nor classic');
+  }
+  return { ...rest, mode, fallback: textOf(fallback), storedConfig: textOf(storedConfig) };
+}
+
+function proxyMessage({ artifactDigest, refused, appliedAtMs, ...rest }: ProxyStatus): ProxyStatusMessage {
   return {
-    taskId,
-    nodeId,
+    ...rest,
     artifactDigest: artifactDigest ?? '',
+    appliedAtMs: appliedAtMs ?? 0,
     refusedDigest: refused?.artifactDigest ?? '',
     refusedReason: refused?.reason ?? '',
   };
 }
 
 function proxyOf(message: ProxyStatusMessage, where: Place): ProxyStatus {
-  const { taskId, nodeId, artifactDigest, refusedDigest, refusedReason } = message;
+  const { artifactDigest, refusedDigest, refusedReason, appliedAtMs, ...rest } = message;
   return {
-    taskId,
-    nodeId,
+    ...rest,
     artifactDigest: artifactDigest === '' ? undefined : digestText(artifactDigest, at(where, 'artifactDigest')),
+    appliedAtMs: timeOf(appliedAtMs),
     refused:
       refusedDigest === ''
         ? undefined

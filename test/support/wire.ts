@@ -136,6 +136,10 @@ function takeBlobs(known: Set<string>, { manifest, blobs }: Submission): SubmitO
 export const SAMPLE_STATUS: StatusReport = {
   version: '0.1.0',
   epoch: 'life1',
+  nowMs: 2_000,
+  startedAtMs: 1_000,
+  observedAtMs: undefined,
+  moving: [],
   taskFeed: { kind: 'poll', reason: 'no control socket' },
   clusters: [],
   findings: [],
@@ -144,6 +148,8 @@ export const SAMPLE_STATUS: StatusReport = {
 /** Answers each call with a sample. */
 export const SAMPLE_OPERATOR: OperatorCalls = {
   status: () => Promise.resolve(SAMPLE_STATUS),
+  routes: () => Promise.resolve({ clusters: [], nodes: [] }),
+  services: () => Promise.resolve({ services: [], similar: [] }),
 };
 
 /** Servers and clients that end with the test: `await using`-like, by hand because Node 20 has no such syntax. */

@@ -14,7 +14,7 @@ import type { Logger } from '../../runtime/logging.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import type { AgentDirective, AgentHello, AgentReport, BlobContent } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
-import type { ProxyStatus } from '../../wire/status-report.ts';
+import type { SessionStatus } from '../../wire/status-report.ts';
 import type { AgentSession, Board, ExtensionBoard, Rendered } from '../board.ts';
 import { createReloadBudget, type ReloadBudget } from './reload-budget.ts';
 
@@ -24,7 +24,7 @@ export interface AgentsDesk {
   /** Throws a refusal (`not-found`) for one that none of the last artifacts has. */
   blobs(digests: readonly string[]): readonly BlobContent[];
   /** Sorted by task. */
-  proxies(): readonly ProxyStatus[];
+  sessions(): readonly SessionStatus[];
   /** Takes back in time what proxies said that never came back. */
   readonly component: Component;
 }
@@ -191,7 +191,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
     const { taskId } = session.seen;
     const { artifactDigest, outcome, durationMs, findings } = report;
     logger.debug({ task: taskId, artifact: artifactDigest?.slice(0, 12), outcome: outcome.kind, durationMs }, 'report');
-    session.seen = afterReport(session.seen, report);
+    session.seen = afterReport(session.seen, report, clock.now());
     if (outcome.kind === 'draining') {
       said.delete(taskId);
     } else {
@@ -293,9 +293,9 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
       const find = blobsIn(recent);
       return digests.map(find);
     },
-    proxies() {
+    sessions() {
       settleFindings();
-      return [...open.values()].map(({ seen }) => proxyOf(seen)).sort((a, b) => compareText(a.taskId, b.taskId));
+      return [...open.values()].map(({ seen }) => statusOf(seen)).sort((a, b) => compareText(a.taskId, b.taskId));
     },
   };
 }
@@ -349,10 +349,10 @@ async function untilNewer<Value>(
 /** Why a session is over when the agent ended it. */
 const ENDED = new Error('the agent ended its session');
 
-function afterReport(seen: AgentSession, { artifactDigest, outcome }: AgentReport): AgentSession {
+function afterReport(seen: AgentSession, { artifactDigest, outcome }: AgentReport, nowMs: number): AgentSession {
   switch (outcome.kind) {
     case 'applied':
-      return { ...seen, artifactDigest, refused: undefined };
+      return { ...seen, artifactDigest, appliedAtMs: nowMs, refused: undefined };
     case 'refused':
       return artifactDigest === undefined ? seen : { ...seen, refused: { artifactDigest, reason: outcome.reason } };
     case 'draining':
@@ -389,8 +389,8 @@ function blobsIn(artifacts: readonly ConfigArtifact[]): (digest: string) => Blob
   };
 }
 
-function proxyOf({ taskId, nodeId, artifactDigest, refused }: AgentSession): ProxyStatus {
-  return { taskId, nodeId, artifactDigest, refused };
+function statusOf({ taskId, nodeId, artifactDigest, appliedAtMs, refused }: AgentSession): SessionStatus {
+  return { taskId, nodeId, artifactDigest, appliedAtMs, refused };
 }
 
 /** Not a race against one promise of the whole session: that one would remember every report until the session ends. */

@@ -19,7 +19,7 @@ import type {
   WireHandlers,
 } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
-import type { ClusterStatus, ProxyStatus, StatusReport } from '../../wire/status-report.ts';
+import type { ClusterStatus, DeliveryStatus, SessionStatus, StatusReport } from '../../wire/status-report.ts';
 import type { Board, ExtensionBoard, Rendered } from '../board.ts';
 import { type AgentsDesk, createAgentsDesk } from './agents.ts';
 
@@ -37,9 +37,12 @@ export interface ServeFacts {
 /** How many revisions back an artifact may be and still be taken: rendering takes a moment, and the model may move meanwhile. */
 const REMEMBERED_REVISIONS = 256;
 
+/** A cluster as far as its sessions tell; the tasks are Swarm's to tell. */
+export type ClusterSessions = Omit<ClusterStatus, 'proxies'> & { readonly sessions: readonly SessionStatus[] };
+
 export interface Handlers extends WireHandlers {
   /** In the order of config.toml. */
-  clusters(): readonly ClusterStatus[];
+  clusters(): readonly ClusterSessions[];
   /** What has to be done by the clock. */
   readonly components: readonly Component[];
 }
@@ -76,7 +79,7 @@ interface Desk {
   watch(have: RevisionRef | undefined, signal: AbortSignal): AsyncIterable<ModelMessage>;
   submit(submission: Submission): SubmitOutcome;
   refuse(refused: Refusal): void;
-  status(): ClusterStatus;
+  status(): ClusterSessions;
   readonly agents: AgentsDesk;
 }
 
@@ -135,7 +138,8 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
         // A roll brings it to proxies that start with it: nothing to do with it until the whole was checked.
         return { kind: 'accepted' };
       }
-      extension.rendered.set({ ...asked, artifact, ...(isWhole ? {} : { checkPending: true }) });
+      const atMs = rendered?.artifact.digest === artifact.digest ? rendered.atMs : clock.now();
+      extension.rendered.set({ ...asked, artifact, atMs, ...(isWhole ? {} : { checkPending: true }) });
       logger.debug(
         { revision: asked.revision.digest.slice(0, 12), artifact: artifact.digest.slice(0, 12) },
         'artifact accepted',
@@ -157,7 +161,7 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
       extension.refused.set({ revision: asked.revision, reason });
     },
 
-    status: () => statusOf(extension, facts.epoch, watchers > 0, agents.proxies()),
+    status: () => statusOf(extension, facts.epoch, watchers > 0, agents.sessions()),
   };
 }
 
@@ -287,20 +291,40 @@ function statusOf(
   extension: ExtensionBoard,
   epoch: string,
   extensionConnected: boolean,
-  proxies: readonly ProxyStatus[],
-): ClusterStatus {
+  sessions: readonly SessionStatus[],
+): ClusterSessions {
   const withEpoch = (revision: Revision | undefined): RevisionRef | undefined => revision && { ...revision, epoch };
+  const { settings } = extension;
   const newest = extension.model.get()?.revision;
+  const rendered = extension.rendered.get();
   const refused = extension.refused.get();
   return {
-    extension: extension.settings.name,
-    serviceCluster: extension.settings.serviceCluster,
+    extension: settings.name,
+    serviceCluster: settings.serviceCluster,
+    extensionService: settings.serviceName,
+    proxyService: settings.proxyServiceName,
     published: withEpoch(newest),
-    rendered: withEpoch(extension.rendered.get()?.revision),
-    artifactDigest: extension.rendered.get()?.artifact.digest,
+    rendered: withEpoch(rendered?.revision),
+    renderedAtMs: rendered?.atMs,
+    artifactDigest: rendered?.artifact.digest,
     proxyConfig: extension.published.get()?.configName,
     refusedReason: refused?.revision.digest === newest?.digest ? refused?.reason : undefined,
     extensionConnected,
-    proxies,
+    delivery: deliveryOf(extension),
+    sessions,
   };
+}
+
+function deliveryOf({ delivery }: ExtensionBoard): DeliveryStatus | undefined {
+  const state = delivery.get();
+  return (
+    state && {
+      mode: state.mode,
+      fallback: state.fallback,
+      pendingNetworks: state.pending.networks,
+      pendingSecrets: state.pending.secrets,
+      rolling: state.rolling,
+      storedConfig: state.storedConfigName,
+    }
+  );
 }

@@ -21,8 +21,16 @@ import {
   encodeModelMessage,
   encodeWatchRequest,
 } from '../../../src/wire/model-codec.ts';
+import {
+  decodeRoutesReport,
+  decodeRoutesRequest,
+  encodeRoutesReport,
+  encodeRoutesRequest,
+} from '../../../src/wire/routes-codec.ts';
+import { decodeServicesReport, decodeServicesRequest, encodeServicesReport } from '../../../src/wire/services-codec.ts';
 import { decodeStatusReport, encodeStatusReport } from '../../../src/wire/status-codec.ts';
 import type { StatusReport } from '../../../src/wire/status-report.ts';
+import type { RoutesReport, ServicesReport } from '../../../src/wire/swarm-view.ts';
 import { clusterModels } from '../../support/model-arbitraries.ts';
 
 const digests = fc.string().map((text) => sha256Hex(text));
@@ -151,9 +159,16 @@ describe('artifacts', () => {
 describe('status', () => {
   it('arrives as it was sent', () => {
     const text = fc.stringMatching(/^[a-z0-9 ]{1,10}$/);
+    const times = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
     const reports: fc.Arbitrary<StatusReport> = fc.record({
       version: words,
       epoch: words,
+      nowMs: times,
+      startedAtMs: times,
+      observedAtMs: fc.option(times, { nil: undefined }),
+      moving: fc.array(fc.record({ service: words, wanted: fc.nat(), running: fc.nat(), updateState: words }), {
+        maxLength: 3,
+      }),
       taskFeed: fc.record({ kind: fc.constantFrom('poll', 'watch'), reason: words }),
       clusters: fc.array(
         fc.record({
@@ -165,10 +180,29 @@ describe('status', () => {
           proxyConfig: fc.option(text, { nil: undefined }),
           refusedReason: fc.option(text, { nil: undefined }),
           extensionConnected: fc.boolean(),
+          extensionService: words,
+          proxyService: words,
+          renderedAtMs: fc.option(times, { nil: undefined }),
+          delivery: fc.option(
+            fc.record({
+              mode: fc.constantFrom('hitless', 'classic'),
+              fallback: fc.option(text, { nil: undefined }),
+              pendingNetworks: fc.array(words, { maxLength: 2 }),
+              pendingSecrets: fc.array(words, { maxLength: 2 }),
+              rolling: fc.boolean(),
+              storedConfig: fc.option(text, { nil: undefined }),
+            }),
+            { nil: undefined },
+          ),
           proxies: fc.array(
             fc.record({
               taskId: words,
               nodeId: words,
+              node: words,
+              state: words,
+              desiredState: words,
+              connected: fc.boolean(),
+              appliedAtMs: fc.option(times, { nil: undefined }),
               artifactDigest: fc.option(digests, { nil: undefined }),
               refused: fc.option(fc.record({ artifactDigest: digests, reason: words }), { nil: undefined }),
             }),
@@ -187,8 +221,65 @@ describe('status', () => {
   });
 });
 
+describe('what operators are told of services and routes', () => {
+  it('arrives as it was sent', () => {
+    const texts = fc.dictionary(words, words, { maxKeys: 3 }).map((table) => ({ ...table }));
+    const services: fc.Arbitrary<ServicesReport> = fc.record({
+      services: fc.array(
+        fc.record({
+          id: words,
+          name: words,
+          labels: texts,
+          containerLabels: texts,
+          reading: fc.constantFrom('none', 'routed', 'unusable'),
+          serviceCluster: words,
+          hosts: fc.array(words, { maxLength: 2 }),
+          wanted: fc.nat(),
+          updateState: words,
+          networks: fc.array(words, { maxLength: 2 }),
+          tasks: fc.array(
+            fc.record({
+              id: words,
+              nodeId: words,
+              node: words,
+              state: words,
+              desiredState: words,
+              error: fc.option(fc.stringMatching(/^[a-z ]{1,10}$/), { nil: undefined }),
+              updatedAt: words,
+            }),
+            { maxLength: 2 },
+          ),
+        }),
+        { maxLength: 2 },
+      ),
+      similar: fc.array(words, { maxLength: 2 }),
+    });
+    fc.assert(
+      fc.property(services, (report) => {
+        expect(decodeServicesReport(encodeServicesReport(report))).toEqual(report);
+      }),
+    );
+    const routes: fc.Arbitrary<RoutesReport> = fc.record({
+      clusters: fc.array(fc.record({ revision: revisions, model: clusterModels }), { maxLength: 2 }),
+      nodes: fc.array(fc.record({ id: words, hostname: words, state: words }), { maxLength: 2 }),
+    });
+    fc.assert(
+      fc.property(routes, (report) => {
+        expect(decodeRoutesReport(encodeRoutesReport(report))).toEqual(report);
+      }),
+    );
+    for (const serviceCluster of [undefined, '', 'prod']) {
+      expect(decodeRoutesRequest(encodeRoutesRequest({ serviceCluster }))).toEqual({ serviceCluster });
+    }
+  });
+});
+
 describe('the door', () => {
   const decoders = [
+    decodeRoutesRequest,
+    decodeRoutesReport,
+    decodeServicesRequest,
+    decodeServicesReport,
     decodeModelMessage,
     decodeWatchRequest,
     decodeSubmission,

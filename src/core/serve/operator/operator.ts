@@ -1,17 +1,29 @@
 /** Answers to what people ask. Each call has a file of its own beside this one. */
+import type { Snapshot } from '../../../model/snapshot.ts';
+import type { ReadableCell } from '../../../runtime/cell.ts';
+import type { Clock } from '../../../runtime/clock.ts';
 import type { OperatorCalls } from '../../../wire/operator.ts';
 import type { Board } from '../../board.ts';
+import type { EngineApi } from '../../engine/engine-api.ts';
 import type { Handlers, ServeFacts } from '../handlers.ts';
+import { routesReport } from './routes.ts';
+import { servicesReport } from './services.ts';
 import { statusReport } from './status.ts';
 
 export interface OperatorParts {
   readonly board: Board;
   readonly handlers: Pick<Handlers, 'clusters'>;
-  readonly facts: ServeFacts;
+  readonly facts: Pick<ServeFacts, 'version' | 'epoch' | 'taskFeed'>;
+  readonly snapshots: ReadableCell<Snapshot>;
+  readonly engine: Pick<EngineApi, 'listTaskFates'>;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly startedAtMs: number;
 }
 
-export function createOperatorCalls({ board, handlers, facts }: OperatorParts): OperatorCalls {
+export function createOperatorCalls(parts: OperatorParts): OperatorCalls {
   return {
-    status: async () => statusReport(board, handlers, facts),
+    status: async () => statusReport(parts),
+    routes: async (request) => routesReport(parts, request),
+    services: (request, signal) => servicesReport(parts, request, signal),
   };
 }

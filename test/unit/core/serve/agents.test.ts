@@ -131,7 +131,7 @@ describe('a session', () => {
     await eventually(() => sessions()[0]?.artifactDigest === artifactOf('one').digest);
     agent.report(refused('two', '[emerg] no'));
     await heard(() => sessions()[0]?.refused?.reason === '[emerg] no');
-    expect(desk.proxies()).toEqual([
+    expect(desk.sessions()).toEqual([
       {
         taskId: 't1',
         nodeId: 'node-of-t1',
@@ -255,7 +255,7 @@ describe('findings', () => {
     await one.ended;
     expect(codes()).toEqual([['SECRET.EXPIRED', 'crt']]);
     await time.advance(60_000);
-    desk.proxies();
+    desk.sessions();
     await eventually(() => codes().length === 0);
   });
 
