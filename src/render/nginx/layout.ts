@@ -33,20 +33,65 @@ const DEPTH = 1;
 
 /** Upstreams, then servers. `hosts` sorted. */
 export function layoutNodes(hosts: readonly HostEntry[], context: ServerContext): readonly Node[] {
-  const placed = hosts.map((entry) => place(entry, context));
-  const terminates = context.header.defaultTls.kind === 'terminate' || placed.some(({ tls }) => tls.kind !== 'refused');
-  const refused = placed.filter(({ tls }) => tls.kind === 'refused').map(({ entry }) => entry);
+  const { unknown, servers, refused, terminates, onlyPassed, redirects } = planOf(hosts, context);
+  const upstreams: Node[] = [];
+  for (const upstream of context.upstreams.values()) {
+    if (upstream.kind === 'named' && !onlyPassed.has(upstream.pool)) {
+      upstreams.push(upstream.node);
+    }
+  }
   return [
-    ...upstreamNodes(hosts, context),
-    defaultServer(
-      placed.filter(({ http }) => http.kind === 'unknown').map(({ entry }) => entry),
-      context,
-    ),
-    ...bySurface(placed).flatMap((group) => servingNodes(group, context)),
-    ...redirectNodes(placed, context),
+    ...upstreams,
+    defaultServer(unknown, context),
+    ...servers.map((server) => serverNode(server, context)),
+    ...redirects,
     defaultTlsServer(terminates, context),
     ...(terminates && refused.length > 0 ? [misdirectedServer(refused, context)] : []),
   ];
+}
+
+/** All that follows from the hosts alone: most changes are of pools, and leave the hosts' list the same object. */
+interface Plan {
+  readonly header: ServerContext['header'];
+  readonly options: ServerContext['options'];
+  /** Answered like hosts that nobody claimed. */
+  readonly unknown: readonly HostEntry[];
+  readonly servers: readonly PlannedServer[];
+  readonly redirects: readonly Node[];
+  /** Without TLS of ours. */
+  readonly refused: readonly HostEntry[];
+  readonly terminates: boolean;
+  /** Pools that have their upstream in `stream` alone. */
+  readonly onlyPassed: ReadonlySet<PoolId>;
+}
+
+interface PlannedServer {
+  readonly hosts: readonly HostEntry[];
+  readonly surface: Surface;
+  readonly make: (hosts: readonly HostEntry[], surface: Surface, context: ServerContext) => Node;
+}
+
+const plans = new WeakMap<readonly HostEntry[], Plan>();
+
+function planOf(hosts: readonly HostEntry[], context: ServerContext): Plan {
+  const { header, options } = context;
+  const known = plans.get(hosts);
+  if (known !== undefined && known.header === header && known.options === options) {
+    return known;
+  }
+  const placed = hosts.map((entry) => place(entry, context));
+  const plan = {
+    header,
+    options,
+    unknown: placed.filter(({ http }) => http.kind === 'unknown').map(({ entry }) => entry),
+    servers: bySurface(placed).flatMap(plannedServers),
+    redirects: redirectNodes(placed, context),
+    refused: placed.filter(({ tls }) => tls.kind === 'refused').map(({ entry }) => entry),
+    terminates: header.defaultTls.kind === 'terminate' || placed.some(({ tls }) => tls.kind !== 'refused'),
+    onlyPassed: onlyPassedPools(hosts, header),
+  };
+  plans.set(hosts, plan);
+  return plan;
 }
 
 /** What a host is on each of the two ports. */
@@ -100,10 +145,10 @@ function bySurface(placed: readonly Placed[]): readonly SurfaceGroup[] {
   return [...groups].sort(([a], [b]) => compareText(a, b)).map(([, group]) => group);
 }
 
-function servingNodes({ surface, hosts }: SurfaceGroup, context: ServerContext): readonly Node[] {
+function plannedServers({ surface, hosts }: SurfaceGroup): readonly PlannedServer[] {
   return [
-    ...groupsOf(hosts.filter(isPlain)).map((group) => serverNode(group, surface, context, groupServer)),
-    ...hosts.filter((host) => !isPlain(host)).map((host) => serverNode([host], surface, context, hostServer)),
+    ...groupsOf(hosts.filter(isPlain)).map((group) => ({ hosts: group, surface, make: groupServer })),
+    ...hosts.filter((host) => !isPlain(host)).map((host) => ({ hosts: [host], surface, make: hostServer })),
   ];
 }
 
@@ -120,16 +165,11 @@ interface Ingredients {
 /** By the first host: entries are immutable, and those that did not change are the same objects in the next model. */
 const serversKnown = new WeakMap<HostEntry, { readonly made: Ingredients; readonly node: Node }>();
 
-function serverNode(
-  hosts: readonly HostEntry[],
-  surface: Surface,
-  context: ServerContext,
-  make: (hosts: readonly HostEntry[], surface: Surface, context: ServerContext) => Node,
-): Node {
+function serverNode({ hosts, surface, make }: PlannedServer, context: ServerContext): Node {
   const { header, options, infoHeaders } = context;
   const made: Ingredients = {
     hosts,
-    upstreams: hosts.flatMap(({ routes }) => routes.map(({ pool }) => upstreamOf(context.upstreams, pool))),
+    upstreams: upstreamsOf(hosts, context),
     surface: `${surface.http} ${surface.pair === undefined ? '' : pairKey(surface.pair)}`,
     header,
     options,
@@ -146,6 +186,16 @@ function serverNode(
     serversKnown.set(first, { made, node });
   }
   return node;
+}
+
+function upstreamsOf(hosts: readonly HostEntry[], { upstreams }: ServerContext): readonly Upstream[] {
+  const found: Upstream[] = [];
+  for (const { routes } of hosts) {
+    for (const { pool } of routes) {
+      found.push(upstreamOf(upstreams, pool));
+    }
+  }
+  return found;
 }
 
 function isSame(a: Ingredients, b: Ingredients): boolean {
@@ -191,21 +241,24 @@ function redirectNodes(placed: readonly Placed[], context: ServerContext): reado
     );
 }
 
-/** Pools that are only passed through have their upstream in `stream`. */
-function upstreamNodes(hosts: readonly HostEntry[], { upstreams, header }: ServerContext): readonly Node[] {
-  const { defaultPool, defaultTls } = header;
-  const defaults = defaultPool === undefined ? [] : [defaultPool];
-  const passed = new Set<PoolId>(defaultTls.kind === 'passthrough' ? defaults : []);
-  const served = new Set<PoolId>(defaultTls.kind === 'passthrough' ? [] : defaults);
+function onlyPassedPools(
+  hosts: readonly HostEntry[],
+  { defaultPool, defaultTls }: ServerContext['header'],
+): ReadonlySet<PoolId> {
+  const passed = new Set<PoolId>();
+  const served = new Set<PoolId>();
+  if (defaultPool !== undefined) {
+    (defaultTls.kind === 'passthrough' ? passed : served).add(defaultPool);
+  }
   for (const { tls, routes } of hosts) {
-    const pools = routes.map(({ pool }) => pool);
-    for (const pool of tls.kind === 'passthrough' ? [...pools, tls.pool] : pools) {
+    for (const { pool } of routes) {
       (tls.kind === 'passthrough' ? passed : served).add(pool);
     }
+    if (tls.kind === 'passthrough') {
+      passed.add(tls.pool);
+    }
   }
-  return [...upstreams.values()].flatMap((upstream) =>
-    upstream.kind === 'named' && (served.has(upstream.pool) || !passed.has(upstream.pool)) ? [upstream.node] : [],
-  );
+  return new Set([...passed].filter((pool) => !served.has(pool)));
 }
 
 /** One route for every path, and an exact name: for a wildcard `$host` is not the name of the location. */

@@ -1,8 +1,9 @@
 /** What a route does with a request: the children of its `location`. */
-import type { PathRoute } from '../../model/cluster.ts';
+import { compareText, type PathRoute } from '../../model/cluster.ts';
 import type { PathPrefix } from '../../model/names.ts';
 import { responseHeader } from './headers.ts';
 import { isRewritten, rewritten } from './rewrite.ts';
+import { sorted } from './sorted.ts';
 import { cookieChoice } from './sticky.ts';
 import { block, directive, expression, type Node } from './syntax.ts';
 import { upstreamTlsNodes } from './upstream-tls.ts';
@@ -49,9 +50,10 @@ function urlOf({ tls, name }: NamedUpstream): string {
   return `${tls.kind === 'on' ? 'https' : 'http'}://${name}`;
 }
 
-/** Static locations, longest prefix first by NGINX's own rule; paths without a route answer 404. */
+/** Static locations, sorted by prefix, longest prefix first by NGINX's own rule; paths without a route answer 404. */
 export function routeLocations(routes: readonly PathRoute[], context: RouteContext): readonly Node[] {
-  const locations = routes.flatMap((route) => {
+  const inOrder = sorted(routes, (a, b) => compareText(a.prefix, b.prefix));
+  const locations = inOrder.flatMap((route) => {
     const actions = routeActions(route, upstreamOf(context.upstreams, route.pool), context);
     return matchersOf(route.prefix).map((matcher) => block('location', matcher, actions));
   });

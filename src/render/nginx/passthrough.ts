@@ -12,7 +12,7 @@ import { hashSizes } from './http.ts';
 import { overridable } from './raw-lines.ts';
 import { block, comment, directive, expression, type Node, raw } from './syntax.ts';
 import { TLS_SOCKET } from './tls.ts';
-import { serverNode, upstreamName } from './upstreams.ts';
+import { endpointNodes, upstreamName } from './upstreams.ts';
 
 /** As close to the main format as bytes allow that are not read. */
 const LOG_FORMAT =
@@ -105,7 +105,7 @@ function upstreamNodes(pool: Pool, options: NginxOptions): readonly Node[] {
           ? []
           : [directive('zone', `${name}_tls`, `${options.upstreamZoneKiB}k`)]),
         ...(byAddress ? [directive('hash', expression('$remote_addr'), 'consistent')] : []),
-        ...pool.endpoints.map((endpoint) => serverNode(endpoint, pool)),
+        ...endpointNodes(pool),
       ],
     ),
   ];

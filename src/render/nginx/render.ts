@@ -15,6 +15,7 @@ import { moduleNodes, streamNodes } from './passthrough.ts';
 import { overridable } from './raw-lines.ts';
 import { httpsPortMaps, isTlsOnly } from './redirects.ts';
 import { hasRewrite, rewriteMaps, rewriteVariable } from './rewrite.ts';
+import { sorted } from './sorted.ts';
 import { statusServer, unavailableServer } from './status.ts';
 import { hasCookiePool, stickyMaps, stickyVariable } from './sticky.ts';
 import { block, comment, type Node, printPieces, raw } from './syntax.ts';
@@ -84,30 +85,13 @@ function asksForHttps({ header, hosts }: ClusterModel): boolean {
 }
 
 /**
- * The model is sorted by contract; looking again costs little and makes equal bytes independent of it. What is in order stays the same
- * object, because what was made of an entry is known by its object.
+ * The model is sorted by contract; looking again costs little and makes equal bytes independent of it (routes and endpoints are looked at
+ * where they are printed). A list in order stays the same object, because what was made of it is known by its object.
  */
 function sortModel(model: ClusterModel): ClusterModel {
-  const hosts = model.hosts.map((entry) => {
-    const routes = sorted(entry.routes, (a, b) => compareText(a.prefix, b.prefix));
-    return routes === entry.routes ? entry : { ...entry, routes };
-  });
-  const pools = model.pools.map((pool) => {
-    const endpoints = sorted(pool.endpoints, (a, b) => compareText(a.address, b.address) || a.port - b.port);
-    return endpoints === pool.endpoints ? pool : { ...pool, endpoints };
-  });
   return {
     ...model,
-    hosts: sorted(hosts, (a, b) => compareText(a.host, b.host)),
-    pools: sorted(pools, (a, b) => compareText(a.id, b.id)),
+    hosts: sorted(model.hosts, (a, b) => compareText(a.host, b.host)),
+    pools: sorted(model.pools, (a, b) => compareText(a.id, b.id)),
   };
-}
-
-/** The list itself when it is in order. */
-function sorted<Item>(list: readonly Item[], compare: (a: Item, b: Item) => number): readonly Item[] {
-  const inOrder = list.every((item, at) => {
-    const next = list[at + 1];
-    return next === undefined || compare(item, next) <= 0;
-  });
-  return inOrder ? list : list.toSorted(compare);
 }

@@ -1,9 +1,10 @@
 /** Pools as `upstream` blocks. An upstream without a server is an error for the whole file, so an empty pool has none. */
 import { createHash } from 'node:crypto';
-import type { Endpoint, Pool, PoolId } from '../../model/cluster.ts';
+import { compareText, type Endpoint, type Pool, type PoolId } from '../../model/cluster.ts';
 import type { Balance, UpstreamTls } from '../../model/intent.ts';
 import { InvariantError } from '../../runtime/errors.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
+import { sorted } from './sorted.ts';
 import { balanceNodes } from './sticky.ts';
 import { block, comment, directive, type Node, printed } from './syntax.ts';
 
@@ -38,7 +39,11 @@ export function buildUpstreams(
   shared: ReadonlySet<PoolId> = new Set(),
 ): Upstreams {
   const idle = idlePerPool(pools.length);
-  return new Map(pools.map((pool) => [pool.id, buildUpstream(pool, options, shared.has(pool.id) ? 0 : idle)]));
+  const upstreams = new Map<PoolId, Upstream>();
+  for (const pool of pools) {
+    upstreams.set(pool.id, buildUpstream(pool, options, shared.has(pool.id) ? 0 : idle));
+  }
+  return upstreams;
 }
 
 /** Halved as pools double, so that the blocks of all pools change only with every doubling. */
@@ -126,7 +131,7 @@ function upstreamChildren(pool: Pool, name: string, options: NginxOptions): read
     ...(pool.network.kind === 'host' ? [comment('node addresses')] : []),
     ...(options.upstreamZoneKiB === undefined ? [] : [directive('zone', name, `${options.upstreamZoneKiB}k`)]),
     ...balanceNodes(pool.balance, options),
-    ...pool.endpoints.map((endpoint) => serverNode(endpoint, pool)),
+    ...endpointNodes(pool),
   ];
 }
 
@@ -135,7 +140,14 @@ function keepaliveNodes(idle: number): readonly Node[] {
   return [directive('keepalive', idle), ...(idle === 0 ? [] : [directive('keepalive_timeout', IDLE_TIMEOUT)])];
 }
 
-export function serverNode(endpoint: Endpoint, { failure }: Pool): Node {
+/** A `server` line each, whatever their order in the model. */
+export function endpointNodes(pool: Pool): readonly Node[] {
+  return sorted(pool.endpoints, (a, b) => compareText(a.address, b.address) || a.port - b.port).map((endpoint) =>
+    serverNode(endpoint, pool),
+  );
+}
+
+function serverNode(endpoint: Endpoint, { failure }: Pool): Node {
   return directive(
     'server',
     addressOf(endpoint),
