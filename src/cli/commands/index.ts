@@ -24,6 +24,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./render.ts')).renderCommand,
   },
   {
+    name: 'check',
+    operands: 'FILE...',
+    summary: 'what is wrong with config.toml and stack files, before they are deployed',
+    load: async () => (await import('./check.ts')).checkCommand,
+  },
+  {
     name: 'uninstall',
     operands: '...',
     summary: 'remove what core made in Swarm',
