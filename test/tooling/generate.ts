@@ -8,10 +8,21 @@ import { fileURLToPath } from 'node:url';
 import { codesPage } from './pages/codes-page.ts';
 import { configPage } from './pages/config-page.ts';
 import { labelsPage } from './pages/labels-page.ts';
+import { metricsPage } from './pages/metrics-page.ts';
 import type { Page } from './pages/page.ts';
 import { parityPage } from './pages/parity-page.ts';
+import { securityPage } from './pages/security-page.ts';
+import { socketProxyPage } from './pages/socket-proxy-page.ts';
 
-const PAGES: readonly Page[] = [configPage, labelsPage, codesPage, parityPage];
+const PAGES: readonly Page[] = [
+  configPage,
+  labelsPage,
+  codesPage,
+  metricsPage,
+  parityPage,
+  securityPage,
+  socketProxyPage,
+];
 const ROOT = new URL('../../', import.meta.url);
 
 process.exitCode = process.argv.includes('--check') ? await check() : await write();

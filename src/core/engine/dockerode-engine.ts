@@ -21,8 +21,9 @@ import { parseTasks } from '../../snapshot/task.ts';
 import { parseTaskSecrets } from '../../snapshot/task-secrets.ts';
 import { dialOptions, type EngineTls } from './docker-url.ts';
 import type { EngineApi, EngineEvent, SelfInfo } from './engine-api.ts';
+import { ENGINE_CALLS } from './engine-calls.ts';
 import { readAnswer } from './engine-errors.ts';
-import { createEngineHttp, type EngineHttp, type Request } from './engine-http.ts';
+import { createEngineHttp, type EngineHttp, type Request, requestOf } from './engine-http.ts';
 import { EVENT_KINDS, readEvents } from './event-stream.ts';
 import { ownContainerIds, ownSurroundings, type Surroundings } from './own-container.ts';
 
@@ -49,59 +50,61 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
 
   return {
     async info(signal) {
-      const info = await ask(get('/info'), parseInfo, signal);
+      const info = await ask(requestOf(ENGINE_CALLS.info), parseInfo, signal);
       return { ...info, apiVersion: await http.apiVersion(signal) };
     },
     self: (signal) => findSelf(ask, surroundings, signal),
 
-    listServices: (signal) => ask(get('/services'), parseServices, signal),
+    listServices: (signal) => ask(requestOf(ENGINE_CALLS.services), parseServices, signal),
     listTasks: (signal, filter) => listTasks(ask, filter?.serviceIds, signal),
-    listNodes: (signal) => ask(get('/nodes'), parseNodes, signal),
-    listNetworks: (signal) => ask(get('/networks'), parseNetworks, signal),
-    listSecrets: (signal) => ask(get('/secrets'), parseSecrets, signal),
+    listNodes: (signal) => ask(requestOf(ENGINE_CALLS.nodes), parseNodes, signal),
+    listNetworks: (signal) => ask(requestOf(ENGINE_CALLS.networks), parseNetworks, signal),
+    listSecrets: (signal) => ask(requestOf(ENGINE_CALLS.secrets), parseSecrets, signal),
 
     async inspectService(idOrName, signal) {
-      const request = get(`/services/${encodeURIComponent(idOrName)}`, { insertDefaults: 'false' });
+      const request = requestOf(ENGINE_CALLS.service, { id: idOrName, query: { insertDefaults: 'false' } });
       const found = await orUndefined(ask(request, parseServiceObject, signal));
       return found !== undefined && isNamed(found, idOrName) ? found : undefined;
     },
     listServiceObjects: (labels, signal) =>
-      ask(get('/services', filters({ label: labels })), parseServiceObjects, signal),
+      ask(requestOf(ENGINE_CALLS.services, { query: filters({ label: labels }) }), parseServiceObjects, signal),
     async listTaskFates(serviceId, signal) {
-      return (await orUndefined(ask(get('/tasks', filters({ service: [serviceId] })), parseTaskFates, signal))) ?? [];
+      return (await orUndefined(ask(tasksOf([serviceId]), parseTaskFates, signal))) ?? [];
     },
-    createService: (spec, signal) => ask(post('/services/create', spec), parseCreated, signal),
+    createService: (spec, signal) => ask(requestOf(ENGINE_CALLS.createService, { body: spec }), parseCreated, signal),
     async updateService(id, version, spec, signal) {
-      const path = `/services/${encodeURIComponent(id)}/update`;
-      await http.call(post(path, spec, { version: String(version), ...KEEP_REGISTRY_LOGIN }), signal);
+      const query = { version: String(version), ...KEEP_REGISTRY_LOGIN };
+      await http.call(requestOf(ENGINE_CALLS.updateService, { id, query, body: spec }), signal);
     },
     async removeService(id, signal) {
-      await http.call({ method: 'DELETE', path: `/services/${encodeURIComponent(id)}` }, signal);
+      await http.call(requestOf(ENGINE_CALLS.removeService, { id }), signal);
     },
 
-    listConfigs: (labels, signal) => ask(get('/configs', filters({ label: labels })), parseConfigObjects, signal),
+    listConfigs: (labels, signal) =>
+      ask(requestOf(ENGINE_CALLS.configs, { query: filters({ label: labels }) }), parseConfigObjects, signal),
     async readConfig(idOrName, signal) {
-      const request = get(`/configs/${encodeURIComponent(idOrName)}`);
-      const found = await orUndefined(ask(request, parseConfigContent, signal));
+      const found = await orUndefined(
+        ask(requestOf(ENGINE_CALLS.config, { id: idOrName }), parseConfigContent, signal),
+      );
       return found !== undefined && isNamed(found, idOrName) ? Buffer.from(found.base64, 'base64') : undefined;
     },
     createConfig({ name, labels, bytes }, signal) {
       const body = { Name: name, Labels: labels, Data: Buffer.from(bytes).toString('base64') };
-      return ask(post('/configs/create', body), parseCreated, signal);
+      return ask(requestOf(ENGINE_CALLS.createConfig, { body }), parseCreated, signal);
     },
     async removeConfig(id, signal) {
-      await http.call({ method: 'DELETE', path: `/configs/${encodeURIComponent(id)}` }, signal);
+      await http.call(requestOf(ENGINE_CALLS.removeConfig, { id }), signal);
     },
 
     createSecret({ name, labels, bytes }, signal) {
       const body = { Name: name, Labels: labels, Data: Buffer.from(bytes).toString('base64') };
-      return ask(post('/secrets/create', body), parseCreated, signal);
+      return ask(requestOf(ENGINE_CALLS.createSecret, { body }), parseCreated, signal);
     },
     async removeSecret(id, signal) {
-      await http.call({ method: 'DELETE', path: `/secrets/${encodeURIComponent(id)}` }, signal);
+      await http.call(requestOf(ENGINE_CALLS.removeSecret, { id }), signal);
     },
     async secretsOfTasks(signal) {
-      return new Set((await ask(get('/tasks'), parseTaskSecrets, signal)).flat());
+      return new Set((await ask(requestOf(ENGINE_CALLS.tasks), parseTaskSecrets, signal)).flat());
     },
 
     events: (signal) => watchEvents(http, signal),
@@ -117,12 +120,8 @@ const KEEP_REGISTRY_LOGIN = { registryAuthFrom: 'spec' } as const;
 /** One request, its answer parsed. */
 type Ask = <Part>(request: Request, parse: (raw: unknown) => Part, signal: AbortSignal) => Promise<Part>;
 
-function get(path: string, query?: Readonly<Record<string, string>>): Request {
-  return query === undefined ? { method: 'GET', path } : { method: 'GET', path, query };
-}
-
-function post(path: string, body: unknown, query?: Readonly<Record<string, string>>): Request {
-  return query === undefined ? { method: 'POST', path, body } : { method: 'POST', path, body, query };
+function tasksOf(serviceIds: readonly string[]): Request {
+  return requestOf(ENGINE_CALLS.tasks, { query: filters({ service: serviceIds }) });
 }
 
 function filters(by: Readonly<Record<string, readonly string[]>>): Readonly<Record<string, string>> {
@@ -139,14 +138,17 @@ async function listTasks(
   signal: AbortSignal,
 ): Promise<readonly Task[]> {
   if (serviceIds === undefined) {
-    return ask(get('/tasks'), parseTasks, signal);
+    return ask(requestOf(ENGINE_CALLS.tasks), parseTasks, signal);
   }
   if (serviceIds.length === 0) {
     return [];
   }
-  const listed = await orUndefined(ask(get('/tasks', filters({ service: serviceIds })), parseTasks, signal));
+  const listed = await orUndefined(ask(tasksOf(serviceIds), parseTasks, signal));
   const wanted = new Set(serviceIds);
-  return listed ?? (await ask(get('/tasks'), parseTasks, signal)).filter((task) => wanted.has(task.serviceId));
+  return (
+    listed ??
+    (await ask(requestOf(ENGINE_CALLS.tasks), parseTasks, signal)).filter((task) => wanted.has(task.serviceId))
+  );
 }
 
 async function orUndefined<Part>(asked: Promise<Part>): Promise<Part | undefined> {
@@ -167,7 +169,7 @@ function isNamed(found: { readonly id: string; readonly name: string }, idOrName
 
 async function findSelf(ask: Ask, surroundings: Surroundings, signal: AbortSignal): Promise<SelfInfo | undefined> {
   for (const id of await ownContainerIds(surroundings)) {
-    const container = await orUndefined(ask(get(`/containers/${id}/json`), parseContainer, signal));
+    const container = await orUndefined(ask(requestOf(ENGINE_CALLS.container, { id }), parseContainer, signal));
     if (container?.id.startsWith(id) === true) {
       return {
         containerId: container.id,
@@ -182,7 +184,7 @@ async function findSelf(ask: Ask, surroundings: Surroundings, signal: AbortSigna
 
 /** Only Swarm's own scope: an engine reports each container that joins or leaves a network as a local network event. */
 async function* watchEvents(http: EngineHttp, signal: AbortSignal): AsyncGenerator<EngineEvent> {
-  const request = get('/events', filters({ type: EVENT_KINDS, scope: ['swarm'] }));
+  const request = requestOf(ENGINE_CALLS.events, { query: filters({ type: EVENT_KINDS, scope: ['swarm'] }) });
   const stream = await http.open(request, signal);
   try {
     yield { kind: 'connected' };

@@ -10,6 +10,7 @@ import type Docker from 'dockerode';
 import { abortReason, type Clock } from '../../runtime/clock.ts';
 import { isOperational, OperationalError, toError } from '../../runtime/errors.ts';
 import { parseEngineVersion, parseRefusal } from '../../snapshot/engine-objects.ts';
+import { ENGINE_CALLS, type EngineCall } from './engine-calls.ts';
 import { type Asked, brokenAnswer, readAnswer, refusal, unreachable } from './engine-errors.ts';
 
 /** The newest API we were tested against; an engine that offers more is asked for this one. */
@@ -17,9 +18,21 @@ const NEWEST_KNOWN_API = '1.51';
 /** Docker 20.10. */
 const OLDEST_KNOWN_API = '1.41';
 
+/** One of the calls of `engine-calls.ts`, filled in by `requestOf`. */
 export interface Request extends Asked {
+  readonly call: EngineCall;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
+}
+
+/** `id`: for the calls that have one in their path. */
+export function requestOf(
+  call: EngineCall,
+  parts: Pick<Request, 'query' | 'body'> & { readonly id?: string } = {},
+): Request {
+  const { id, ...rest } = parts;
+  const path = id === undefined ? call.path : call.path.replace('{id}', () => encodeURIComponent(id));
+  return { call, method: call.method, path, ...rest };
 }
 
 export interface EngineHttp {
@@ -44,7 +57,7 @@ export function createEngineHttp(
   }
 
   async function negotiate(signal: AbortSignal): Promise<string> {
-    const asked = { method: 'GET', path: '/version' };
+    const asked = requestOf(ENGINE_CALLS.version);
     const raw = await withDeadline(asked, signal, (limited) =>
       exchange(asked, '', limited).then((answer) => readJson(asked, answer)),
     );

@@ -2,8 +2,9 @@
 import Docker from 'dockerode';
 import { systemClock } from '../../runtime/clock.ts';
 import { dialOptions } from './docker-url.ts';
+import { ENGINE_CALLS } from './engine-calls.ts';
 import { brokenAnswer } from './engine-errors.ts';
-import { createEngineHttp } from './engine-http.ts';
+import { createEngineHttp, requestOf } from './engine-http.ts';
 
 /** One array per list call, in the Engine's own shape. */
 export type RawLists = Readonly<Record<RawListName, readonly unknown[]>>;
@@ -58,7 +59,7 @@ export async function readRawLists(dockerUrl: string, signal: AbortSignal): Prom
     callTimeoutMs: 30_000,
   });
   const read = async (name: RawListName): Promise<readonly unknown[]> => {
-    const asked = { method: 'GET', path: `/${name}` } as const;
+    const asked = requestOf(ENGINE_CALLS[name]);
     const answer = await http.call(asked, signal);
     if (!Array.isArray(answer)) {
       throw brokenAnswer(asked, new Error('expected an array'));
