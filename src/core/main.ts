@@ -80,12 +80,23 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
   const access = createAccess({ engine, clock, logger }, home.stack, board, observer.snapshots);
   const { authenticate } = access;
   const pins = createPins({ engine, clock, logger }, home, board);
-  const histories = [...board.extensions.values()].map((extension) =>
-    createHistory({ engine, clock, logger }, home, extension),
+  const histories = new Map(
+    [...board.extensions].map(([name, extension]) => [name, createHistory({ engine, clock, logger }, home, extension)]),
   );
   const { operatorSocket } = options;
   const { snapshots } = observer;
-  const operator = createOperatorCalls({ board, handlers, facts, snapshots, engine, clock, startedAtMs });
+  const operator = createOperatorCalls({
+    board,
+    handlers,
+    facts,
+    snapshots,
+    engine,
+    clock,
+    startedAtMs,
+    histories,
+    pins,
+    access,
+  });
   const { listen } = settings;
   const server = createWireServer({ listen, handlers, operator, authenticate, operatorSocket, logger, clock });
 
@@ -95,7 +106,7 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
       tellOfFeed(settings, feed, board),
       pins.component,
       createReviser(observer.snapshots, board, logger.child({ area: 'revise' })),
-      ...histories.map(({ component }) => component),
+      ...[...histories.values()].map(({ component }) => component),
       ...access.components,
       ...handlers.components,
       serveUntilStopped(server, logger, options.onListening),

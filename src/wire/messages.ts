@@ -158,7 +158,7 @@ export interface SubmitArtifactRequestMessage {
 }
 
 export interface SubmitArtifactReplyMessage {
-  readonly accepted?: EmptyMessage;
+  readonly accepted?: { readonly awaitsCheck: boolean };
   readonly missing?: { readonly digests: readonly string[] };
   readonly superseded?: EmptyMessage;
   readonly revision: RevisionMessage | null;
@@ -232,6 +232,7 @@ export interface MovingServiceMessage {
 }
 
 export interface ClusterStatusMessage {
+  readonly pinned: PinMessage | null;
   readonly extension: string;
   readonly serviceCluster: string;
   readonly published: RevisionMessage | null;
@@ -275,4 +276,10 @@ export interface HealthCheckRequestMessage {
 
 export interface HealthCheckResponseMessage {
   readonly status: 'UNKNOWN' | 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
+}
+
+export interface PinMessage {
+  readonly revision: number;
+  readonly digest: string;
+  readonly sinceMs: number;
 }

@@ -10,6 +10,7 @@ import type {
 } from './messages.ts';
 import { messageType } from './proto.ts';
 import { optionalRevisionOf, revisionMessage } from './revision-codec.ts';
+import { optionalPinOf } from './revisions-codec.ts';
 import type { ClusterStatus, DeliveryStatus, ProxyStatus, StatusReport } from './status-report.ts';
 
 const STATUS_REQUEST = messageType<EmptyMessage>('interlock.v1.StatusRequest');
@@ -87,6 +88,7 @@ function clusterMessage(cluster: ClusterStatus): ClusterStatusMessage {
     refusedReason: cluster.refusedReason ?? '',
     extensionConnected: cluster.extensionConnected,
     delivery: cluster.delivery === undefined ? null : deliveryMessage(cluster.delivery),
+    pinned: cluster.pinned ?? null,
     proxies: cluster.proxies.map(proxyMessage),
   };
 }
@@ -106,6 +108,7 @@ function clusterOf(message: ClusterStatusMessage, where: Place): ClusterStatus {
     refusedReason: textOf(message.refusedReason),
     extensionConnected: message.extensionConnected,
     delivery: delivery === null ? undefined : deliveryOf(delivery, at(where, 'delivery')),
+    pinned: optionalPinOf(message.pinned, at(where, 'pinned')),
     proxies: each(message.proxies, at(where, 'proxies'), proxyOf),
   };
 }

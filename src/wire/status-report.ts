@@ -1,6 +1,7 @@
 /** How things stand, as core tells operators. `status-codec.ts` translates. Times are ms since the epoch by core's clock. */
 import type { Finding } from '../model/finding.ts';
 import type { RevisionRef } from './contract.ts';
+import type { PinView } from './revisions.ts';
 
 export interface StatusReport {
   readonly version: string;
@@ -45,6 +46,8 @@ export interface ClusterStatus {
   readonly extensionConnected: boolean;
   /** `undefined` until core has looked at its services. */
   readonly delivery: DeliveryStatus | undefined;
+  /** Its routes are held at an older revision, by an operator; `undefined`: the labels hold. */
+  readonly pinned: PinView | undefined;
   /** Every task that Swarm wants to run or that has a session, sorted by node, then task. */
   readonly proxies: readonly ProxyStatus[];
 }

@@ -150,6 +150,11 @@ export const SAMPLE_OPERATOR: OperatorCalls = {
   status: () => Promise.resolve(SAMPLE_STATUS),
   routes: () => Promise.resolve({ clusters: [], nodes: [] }),
   services: () => Promise.resolve({ services: [], similar: [] }),
+  revisions: () => Promise.resolve({ clusters: [] }),
+  compare: () => Promise.reject(refusal('not-found', 'no history here')),
+  rollback: () => Promise.reject(refusal('not-found', 'no history here')),
+  unpin: () => Promise.reject(refusal('not-found', 'no history here')),
+  rotateTokens: () => Promise.resolve({ tokens: [] }),
 };
 
 /** Servers and clients that end with the test: `await using`-like, by hand because Node 20 has no such syntax. */

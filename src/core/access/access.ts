@@ -41,7 +41,18 @@ export interface Access {
    * it, then removed. Returns at once. Asking twice before it is made makes one. Unknown extensions are ignored.
    */
   rotate(extension: string, role: TokenRole): void;
+  /** The tokens of one role that are accepted now. */
+  holding(extension: string, role: TokenRole): Holding;
   readonly components: readonly Component[];
+}
+
+export interface Holding {
+  /** A new one was asked for, or there is none yet, and it is not made. */
+  readonly isMaking: boolean;
+  /** The newest one's secret. */
+  readonly current: string | undefined;
+  /** Secrets of older ones, which tasks still use. */
+  readonly older: readonly string[];
 }
 
 /** 256 bits. */
@@ -73,6 +84,11 @@ export function createAccess(
       const above = Number(current?.name.split('.').at(-1) ?? 0);
       rotations.set(`${role} ${extension}`, { extension, role, above });
       look.fire();
+    },
+    holding(extension, role) {
+      const own = door.accepted().filter((token) => token.extension === extension && token.role === role);
+      const [current, ...older] = [...own].sort((a, b) => b.generation - a.generation).map(({ name }) => name);
+      return { isMaking: current === undefined || rotations.has(`${role} ${extension}`), current, older };
     },
     components: [
       { name: 'access.watch', run: (signal) => fireOnSecrets(snapshots, look, signal) },

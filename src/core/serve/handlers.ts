@@ -136,7 +136,7 @@ function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, 
       }
       if (!isWhole && extension.delivery.get()?.mode !== 'hitless') {
         // A roll brings it to proxies that start with it: nothing to do with it until the whole was checked.
-        return { kind: 'accepted' };
+        return { kind: 'accepted', awaitsCheck: true };
       }
       const atMs = rendered?.artifact.digest === artifact.digest ? rendered.atMs : clock.now();
       extension.rendered.set({ ...asked, artifact, atMs, ...(isWhole ? {} : { checkPending: true }) });
@@ -311,8 +311,14 @@ function statusOf(
     refusedReason: refused?.revision.digest === newest?.digest ? refused?.reason : undefined,
     extensionConnected,
     delivery: deliveryOf(extension),
+    pinned: pinOf(extension),
     sessions,
   };
+}
+
+function pinOf({ pin }: ExtensionBoard): ClusterStatus['pinned'] {
+  const held = pin.get() ?? undefined;
+  return held && { revision: held.revision, digest: held.digest, sinceMs: held.sinceMs };
 }
 
 function deliveryOf({ delivery }: ExtensionBoard): DeliveryStatus | undefined {

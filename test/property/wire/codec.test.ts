@@ -194,6 +194,7 @@ describe('status', () => {
             }),
             { nil: undefined },
           ),
+          pinned: fc.option(fc.record({ revision: fc.nat(), digest: digests, sinceMs: times }), { nil: undefined }),
           proxies: fc.array(
             fc.record({
               taskId: words,

@@ -6,11 +6,13 @@ import type { OperatorCalls } from '../../../wire/operator.ts';
 import type { Board } from '../../board.ts';
 import type { EngineApi } from '../../engine/engine-api.ts';
 import type { Handlers, ServeFacts } from '../handlers.ts';
+import { compareReport, type RevisionParts, revisionsReport, rollback, unpin } from './revisions.ts';
 import { routesReport } from './routes.ts';
 import { servicesReport } from './services.ts';
 import { statusReport } from './status.ts';
+import { rotateTokens, type TokenParts } from './tokens.ts';
 
-export interface OperatorParts {
+export interface OperatorParts extends RevisionParts, TokenParts {
   readonly board: Board;
   readonly handlers: Pick<Handlers, 'clusters'>;
   readonly facts: Pick<ServeFacts, 'version' | 'epoch' | 'taskFeed'>;
@@ -25,5 +27,10 @@ export function createOperatorCalls(parts: OperatorParts): OperatorCalls {
     status: async () => statusReport(parts),
     routes: async (request) => routesReport(parts, request),
     services: (request, signal) => servicesReport(parts, request, signal),
+    revisions: (request, signal) => revisionsReport(parts, request, signal),
+    compare: (request, signal) => compareReport(parts, request, signal),
+    rollback: (request, signal) => rollback(parts, request, signal),
+    unpin: (request, signal) => unpin(parts, request, signal),
+    rotateTokens: async (request) => rotateTokens(parts, request),
   };
 }
