@@ -1,6 +1,7 @@
 /** Asks NGINX itself whether it would take the files: `nginx -t`, without a shell, with a time limit, its words bounded. */
 import { spawn } from 'node:child_process';
-import { type FileHandle, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import type { ArtifactFile } from '../model/artifact.ts';
 import { abortReason } from '../runtime/clock.ts';
@@ -17,7 +18,10 @@ export type CheckOutcome =
   /** No NGINX here, or nowhere to put the files. */
   | { readonly kind: 'unavailable'; readonly why: string };
 
-/** `mainPath` is the file that NGINX is started with. Throws the signal's reason when it aborts. */
+/**
+ * `mainPath` is the file that NGINX is started with. Throws the signal's reason when it aborts. NGINX has been started when this returns:
+ * who has something else to do meanwhile does it at the same time.
+ */
 export type Check = (files: readonly ArtifactFile[], mainPath: string, signal: AbortSignal) => Promise<CheckOutcome>;
 
 export interface CheckOptions {
@@ -36,13 +40,13 @@ export function createCheck({ binary, limitMs = LIMIT_MS, tempParents = [tmpdir(
   const certificate = createCheckCertificate();
   return async (files, mainPath, signal) => {
     signal.throwIfAborted();
-    const folder = await makeFolder(tempParents);
+    const folder = makeFolder(tempParents);
     if (folder === undefined) {
       return { kind: 'unavailable', why: `no temporary folder can be made in ${tempParents.join(' or ')}` };
     }
     const places = placesIn(folder);
     try {
-      const unwritten = await writeFiles(files, places, certificate);
+      const unwritten = writeFiles(files, places, certificate);
       if (unwritten !== undefined) {
         return unwritten;
       }
@@ -58,10 +62,10 @@ export function createCheck({ binary, limitMs = LIMIT_MS, tempParents = [tmpdir(
   };
 }
 
-async function makeFolder(parents: readonly string[]): Promise<string | undefined> {
+function makeFolder(parents: readonly string[]): string | undefined {
   for (const parent of parents) {
     try {
-      return await mkdtemp(`${parent}/interlock-check-`);
+      return mkdtempSync(`${parent}/interlock-check-`);
     } catch {
       // Read-only or missing: the next one may do; when none does, the outcome says so.
     }
@@ -70,17 +74,17 @@ async function makeFolder(parents: readonly string[]): Promise<string | undefine
 }
 
 /** Returns the outcome when the folder cannot take the files, e.g. because it is full. */
-async function writeFiles(
+function writeFiles(
   files: readonly ArtifactFile[],
   places: CheckPlaces,
   certificate: string,
-): Promise<CheckOutcome | undefined> {
+): CheckOutcome | undefined {
   try {
-    await mkdir(places.cache);
-    await writeFile(places.words, '', { mode: 0o600 });
-    await writeFile(places.certificate, certificate, { mode: 0o600 });
+    mkdirSync(places.cache);
+    writeFileSync(places.words, '', { mode: 0o600 });
+    writeFileSync(places.certificate, certificate, { mode: 0o600 });
     for (const { path, text } of checkForm(files, places)) {
-      await writeFile(path, text, { mode: 0o600 });
+      writeFileSync(path, text, { mode: 0o600 });
     }
     return undefined;
   } catch (error) {
@@ -118,18 +122,18 @@ interface RunOptions {
  * pipe of Node's is a socket, which nobody can open.
  */
 async function runNginx(binary: string, path: string, { words, limitMs, signal }: RunOptions): Promise<Run> {
-  const file = await open(words, 'a+');
+  const file = openSync(words, 'a+');
   try {
     const end = await spawnNginx(binary, path, { words: file, limitMs, signal });
-    return end.kind === 'not-started' ? end : { ...end, output: await readStart(file) };
+    return end.kind === 'not-started' ? end : { ...end, output: readStart(file) };
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
-async function readStart(file: FileHandle): Promise<string> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_OUTPUT_BYTES), 0, MAX_OUTPUT_BYTES, 0);
-  return buffer.toString('utf8', 0, bytesRead);
+function readStart(file: number): string {
+  const buffer = Buffer.alloc(MAX_OUTPUT_BYTES);
+  return buffer.toString('utf8', 0, readSync(file, buffer, 0, MAX_OUTPUT_BYTES, 0));
 }
 
 type End =
@@ -141,11 +145,11 @@ type End =
 function spawnNginx(
   binary: string,
   path: string,
-  { words, limitMs, signal }: { readonly words: FileHandle; readonly limitMs: number; readonly signal: AbortSignal },
+  { words, limitMs, signal }: { readonly words: number; readonly limitMs: number; readonly signal: AbortSignal },
 ): Promise<End> {
   return new Promise((resolve, reject) => {
     const child = spawn(binary, ['-t', '-e', 'stderr', '-c', path], {
-      stdio: ['ignore', 'ignore', words.fd],
+      stdio: ['ignore', 'ignore', words],
       timeout: limitMs,
       killSignal: 'SIGKILL',
       signal,

@@ -105,10 +105,15 @@ export function createJudge({ render, check, serverInfo, logger }: JudgeParts): 
   async function judgeQuickly(scene: Scene): Promise<Verdict | undefined> {
     const { shown, offenders } = recall(scene);
     const skeleton = passed?.base === scene.base ? skeletonOf(passed.model, shown) : undefined;
-    if (skeleton === undefined || (await scene.ask(skeleton)).outcome.kind !== 'passed') {
+    if (skeleton === undefined) {
       return undefined;
     }
+    // The whole is rendered while NGINX looks at the part, in a process of its own that has been started when `ask` returns.
+    const asking = scene.ask(skeleton);
     const draft = draftOf(shown, scene.options, render, serverInfo);
+    if ((await asking).outcome.kind !== 'passed') {
+      return undefined;
+    }
     return draft.kind === 'broken' ? undefined : usable(draft, scene, offenders, true);
   }
 

@@ -18,7 +18,7 @@ import { type FollowedModel, followModel } from '../wire/follow.ts';
 import type { Check } from './check.ts';
 import type { Render } from './draft.ts';
 import { createJudge, type Judge, type Verdict } from './judge.ts';
-import { createTeller, type Teller } from './tell.ts';
+import { createTeller, type Teller, type Told } from './tell.ts';
 
 export interface SessionParts {
   readonly client: Pick<WireClient, 'watchModel' | 'submitArtifact' | 'refuseRevision'>;
@@ -30,6 +30,8 @@ export interface SessionParts {
   readonly clock: Clock;
   /** Between attempts to reach core. */
   readonly backoff?: BackoffOptions;
+  /** See `CONFIRM_AFTER_MS`. */
+  readonly confirmAfterMs?: number;
 }
 
 /** Resolves when the signal aborts; rejects for a bug. */
@@ -42,7 +44,7 @@ export async function runSession(parts: SessionParts, signal: AbortSignal): Prom
     judge: createJudge({ ...parts, render: timed.render }),
     renderMs: timed.spentMs,
     teller: createTeller(parts.client),
-    unconfirmed: createCell<FollowedModel>(),
+    unconfirmed: createCell<Unconfirmed>(),
   };
   const components = [
     { name: 'follow', run: (scope: AbortSignal) => fillInbox(inbox, parts, scope) },
@@ -111,7 +113,14 @@ interface Desk extends SessionParts {
   /** How long rendering has taken so far. */
   readonly renderMs: () => number;
   /** The newest that went out after a check of its changed part only. */
-  readonly unconfirmed: Cell<FollowedModel>;
+  readonly unconfirmed: Cell<Unconfirmed>;
+}
+
+interface Unconfirmed {
+  readonly followed: FollowedModel;
+  readonly deliveredAtMs: number;
+  /** Somebody waits for the whole check. */
+  readonly isAwaited: boolean;
 }
 
 async function settle(followed: FollowedModel, desk: Desk, signal: AbortSignal): Promise<void> {
@@ -121,18 +130,31 @@ async function settle(followed: FollowedModel, desk: Desk, signal: AbortSignal):
   const judgedMs = desk.clock.now() - begunAt;
   const log = desk.logger.child(factsOf(followed, verdict));
   log.debug({ durationMs: judgedMs, renderMs: desk.renderMs() - renderedBefore }, 'judged');
-  await deliver(followed, verdict, { ...desk, logger: log }, signal);
+  const told = await deliver(followed, verdict, { ...desk, logger: log }, signal);
   if (verdict.kind === 'usable' && verdict.pending) {
-    desk.unconfirmed.set(followed);
+    desk.unconfirmed.set({ followed, deliveredAtMs: desk.clock.now(), isAwaited: told === 'awaited' });
   }
 }
+
+/**
+ * How long the whole check leaves the processor to the proxies, which read the same file at the same time as it would. What is stored for
+ * tasks that start is stored seconds later anyway.
+ */
+const CONFIRM_AFTER_MS = 2_000;
 
 /**
  * The whole file, one at a time and never given up for a newer one: a stream of changes would leave it for ever unchecked. Core sorts
  * out an answer about a revision that is not its newest any more.
  */
 async function confirmAll(desk: Desk, signal: AbortSignal): Promise<void> {
-  for await (const followed of desk.unconfirmed.watch(signal)) {
+  let last: FollowedModel | undefined;
+  for await (const first of desk.unconfirmed.watch(signal)) {
+    await giveWay(first, desk, signal);
+    const { followed } = desk.unconfirmed.get() ?? first;
+    if (followed === last) {
+      continue;
+    }
+    last = followed;
     const begunAt = desk.clock.now();
     const verdict = await desk.judge.confirm(followed, signal);
     const log = desk.logger.child(factsOf(followed, verdict));
@@ -141,14 +163,29 @@ async function confirmAll(desk: Desk, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Repeats while core is away; gives up when a newer model has arrived, or when core says no. */
-async function deliver(followed: FollowedModel, verdict: Verdict, desk: Desk, signal: AbortSignal): Promise<void> {
+async function giveWay({ deliveredAtMs, isAwaited }: Unconfirmed, desk: Desk, signal: AbortSignal): Promise<void> {
+  const { clock, confirmAfterMs = CONFIRM_AFTER_MS } = desk;
+  // Clocks are set back.
+  const waitMs = Math.min(deliveredAtMs + confirmAfterMs - clock.now(), confirmAfterMs);
+  if (!isAwaited && waitMs > 0) {
+    await clock.sleep(waitMs, signal);
+  }
+}
+
+/** Repeats while core is away; gives up (`undefined`) when a newer model has arrived, or when core says no. */
+async function deliver(
+  followed: FollowedModel,
+  verdict: Verdict,
+  desk: Desk,
+  signal: AbortSignal,
+): Promise<Told | undefined> {
   const pause = createBackoff(desk.clock, desk.backoff ?? DEFAULT_BACKOFF);
   for (let attempt = 1; ; attempt += 1) {
     pause.begin();
     try {
-      logTold(await desk.teller.tell(followed.revision, verdict, signal), verdict, desk.logger);
-      return;
+      const told = await desk.teller.tell(followed.revision, verdict, signal);
+      logTold(told, verdict, desk.logger);
+      return told;
     } catch (error) {
       signal.throwIfAborted();
       if (!isOperational(error)) {
@@ -156,13 +193,13 @@ async function deliver(followed: FollowedModel, verdict: Verdict, desk: Desk, si
       }
       if (error.code !== 'WIRE.UNREACHABLE') {
         desk.logger.error({ err: error }, 'core does not take this revision; waiting for the next');
-        return;
+        return undefined;
       }
       desk.logger[attempt === 1 ? 'warn' : 'debug']({ err: error, attempt }, 'core did not answer; trying again');
     }
     await pauseUnlessNewer(pause, desk.inbox.arrived, signal);
     if (desk.inbox.newest.get() !== followed) {
-      return;
+      return undefined;
     }
   }
 }
@@ -188,10 +225,10 @@ function factsOf({ revision, model }: FollowedModel, verdict: Verdict): Record<s
   };
 }
 
-function logTold(told: Awaited<ReturnType<Teller['tell']>>, verdict: Verdict, logger: Logger): void {
+function logTold(told: Told, verdict: Verdict, logger: Logger): void {
   if (verdict.kind === 'refused') {
     logger.error({ reason: verdict.reason }, 'revision refused; the last good configuration keeps serving');
-  } else if (told === 'accepted') {
+  } else if (told === 'accepted' || told === 'awaited') {
     logger.info('artifact accepted');
   } else {
     logger.debug('artifact superseded');

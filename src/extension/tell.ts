@@ -10,7 +10,8 @@ import type { Verdict } from './judge.ts';
 type Usable = Extract<Verdict, { kind: 'usable' }>;
 type Refused = Extract<Verdict, { kind: 'refused' }>;
 
-export type Told = 'accepted' | 'superseded' | 'refused';
+/** `awaited`: accepted, and of use only once the whole was checked. */
+export type Told = 'accepted' | 'awaited' | 'superseded' | 'refused';
 
 export interface Teller {
   /** Throws what the client throws. */
@@ -38,7 +39,7 @@ export function createTeller(client: Pick<WireClient, 'submitArtifact' | 'refuse
       const outcome: SubmitOutcome = await client.submitArtifact(submission, signal);
       if (outcome.kind !== 'missing') {
         held = outcome.kind === 'accepted' ? all : held;
-        return outcome.kind;
+        return outcome.kind === 'accepted' && outcome.awaitsCheck === true ? 'awaited' : outcome.kind;
       }
       wanted = [...outcome.blobs];
     }

@@ -24,18 +24,48 @@ export interface RevisedModel {
 export function digestModel(model: ClusterModel): string {
   const hash = createHash('sha256');
   hash.update(`interlock.model.1\n${canonicalJson(headerContent(model.header))}\n`);
-  hash.update(linesOf('host', model.hosts));
-  hash.update(linesOf('pool', model.pools));
+  for (const block of [...linesOf('host', model.hosts), ...linesOf('pool', model.pools)]) {
+    hash.update(block);
+  }
   return hash.digest('hex');
 }
 
-/** A list that did not change is the same object in the next model. */
-const lines = new WeakMap<readonly (HostEntry | Pool)[], string>();
+type Entries = readonly (HostEntry | Pool)[];
 
-function linesOf(kind: 'host' | 'pool', entries: readonly (HostEntry | Pool)[]): string {
-  const known = lines.get(entries) ?? entries.map((entry) => `${kind} ${entryDigest(entry)}\n`).join('');
-  lines.set(entries, known);
-  return known;
+/** A list that did not change is the same object in the next model. */
+const lines = new WeakMap<Entries, readonly string[]>();
+
+/** In blocks of lines: of a list in which one entry changed, one block is written anew. */
+function linesOf(kind: 'host' | 'pool', entries: Entries): readonly string[] {
+  const known = lines.get(entries);
+  if (known !== undefined) {
+    return known;
+  }
+  const blocks: string[] = [];
+  for (let from = 0; from < entries.length; from += BLOCK) {
+    blocks.push(blockOf(kind, entries, from));
+  }
+  lines.set(entries, blocks);
+  return blocks;
+}
+
+const BLOCK = 128;
+
+/** By the first entry. */
+const blocksKnown = new WeakMap<HostEntry | Pool, { readonly entries: Entries; readonly text: string }>();
+
+function blockOf(kind: 'host' | 'pool', all: Entries, from: number): string {
+  const entries = all.slice(from, from + BLOCK);
+  const [first] = entries;
+  const known = first && blocksKnown.get(first);
+  if (known?.entries.length === entries.length && known.entries.every((entry, at) => entry === entries[at])) {
+    return known.text;
+  }
+  const text = entries.map((entry) => `${kind} ${entryDigest(entry)}\n`).join('');
+  if (first !== undefined) {
+    blocksKnown.set(first, { entries, text });
+  }
+  return text;
 }
 
 /** Fields that came after version 0.1.0 count only where they say something, so that peers of both ages agree on a digest. */

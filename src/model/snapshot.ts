@@ -28,6 +28,14 @@ export interface TasksByService {
   values(): Iterable<readonly Task[]>;
 }
 
+/** The tasks of one service, without a look at the others where the Snapshot knows them apart. */
+export function tasksOf(snapshot: Snapshot, serviceId: string): readonly Task[] {
+  const { tasksByService } = snapshot;
+  return tasksByService === undefined
+    ? snapshot.tasks.filter((task) => task.serviceId === serviceId)
+    : (tasksByService.get(serviceId) ?? []);
+}
+
 export interface Service {
   readonly id: string;
   readonly name: string;

@@ -170,7 +170,7 @@ function outcomeMessage(
 ): Pick<SubmitArtifactReplyMessage, 'accepted' | 'missing' | 'superseded'> {
   switch (outcome.kind) {
     case 'accepted':
-      return { accepted: {} };
+      return { accepted: { awaitsCheck: outcome.awaitsCheck === true } };
     case 'missing':
       return { missing: { digests: outcome.blobs } };
     case 'superseded':
@@ -182,7 +182,7 @@ function outcomeMessage(
 
 function outcomeOf({ accepted, missing, superseded }: SubmitArtifactReplyMessage, where: Place): SubmitOutcome {
   if (accepted !== undefined) {
-    return { kind: 'accepted' };
+    return { kind: 'accepted', ...(accepted.awaitsCheck ? { awaitsCheck: true } : {}) };
   }
   if (missing !== undefined) {
     return { kind: 'missing', blobs: missingOf(missing.digests, at(where, 'missing.digests')) };

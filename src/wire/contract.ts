@@ -38,8 +38,8 @@ export interface Submission {
 }
 
 export type SubmitOutcome =
-  /** Core holds the whole artifact. */
-  | { readonly kind: 'accepted' }
+  /** Core holds the whole artifact. `awaitsCheck`: and does nothing with it before the whole was checked. */
+  | { readonly kind: 'accepted'; readonly awaitsCheck?: true }
   /** Core lacks these blobs or pieces: submit again with them. At least one. */
   | { readonly kind: 'missing'; readonly blobs: readonly string[] }
   /** The revision is not core's newest any more. */

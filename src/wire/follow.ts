@@ -5,7 +5,7 @@
  *                                  \--anything unexpected: forget what we hold--/
  */
 import type { ClusterModel, PoolId } from '../model/cluster.ts';
-import { applyPatch } from '../model/patch.ts';
+import { applyPatch, type ModelPatch } from '../model/patch.ts';
 import { digestModel } from '../model/revision.ts';
 import { type BackoffOptions, createBackoff, DEFAULT_BACKOFF } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -73,7 +73,10 @@ interface Held {
 function nextHeld(held: Held | undefined, { revision, content }: ModelMessage): Held {
   switch (content.kind) {
     case 'full':
-      return whole({ revision, model: content.model, exact: digestModel(content.model) === revision.digest });
+      return whole(
+        { revision, model: content.model, exact: digestModel(content.model) === revision.digest },
+        undefined,
+      );
     case 'patch': {
       if (held === undefined || held.revision.digest !== content.baseDigest) {
         throw unexpected('the patch builds on a revision that we do not hold');
@@ -82,16 +85,24 @@ function nextHeld(held: Held | undefined, { revision, content }: ModelMessage): 
       if (held.exact && digestModel(model) !== revision.digest) {
         throw unexpected('the patch leads to another digest than it says');
       }
-      return whole({ revision, model, exact: held.exact });
+      return whole({ revision, model, exact: held.exact }, content.patch);
     }
     default:
       return assertNever(content);
   }
 }
 
-/** Every pool that is named is there; patches arrive entry by entry, so only the whole can be asked. */
-function whole(held: Held): Held {
-  const missing = missingPool(held.model);
+/**
+ * Every pool that is named is there; patches arrive entry by entry, so only the whole can be asked. One that names no pool and takes none
+ * away leaves a whole model whole.
+ */
+function whole(held: Held, patch: ModelPatch | undefined): Held {
+  const isAsBefore =
+    patch !== undefined &&
+    patch.header === undefined &&
+    patch.upsertHosts.length === 0 &&
+    patch.removePools.length === 0;
+  const missing = isAsBefore ? undefined : missingPool(held.model);
   if (missing !== undefined) {
     throw unexpected(`the model has no pool ${missing}`);
   }

@@ -1,7 +1,7 @@
 /** What the next plan has to go by besides what was observed in Swarm: the mode of delivery, what is needed, what is due. */
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { canonicalJson, sha256Hex } from '../../model/revision.ts';
-import type { Snapshot } from '../../model/snapshot.ts';
+import { type Snapshot, tasksOf } from '../../model/snapshot.ts';
 import type { Cell } from '../../runtime/cell.ts';
 import type { DeliveryState, ExtensionBoard, Rendered } from '../board.ts';
 import type { AgentPresence } from './agent-watch.ts';
@@ -91,9 +91,9 @@ export function noteArtifact({ extension, watches }: Publishing): number {
 }
 
 /** Ids of a service's tasks that run and shall run. */
-export function runningTasks({ tasks }: Snapshot, serviceId: string | undefined): readonly string[] {
-  return tasks
-    .filter((task) => task.serviceId === serviceId && task.state === 'running' && task.desiredState === 'running')
+export function runningTasks(snapshot: Snapshot, serviceId: string | undefined): readonly string[] {
+  return (serviceId === undefined ? [] : tasksOf(snapshot, serviceId))
+    .filter((task) => task.state === 'running' && task.desiredState === 'running')
     .map(({ id }) => id);
 }
 

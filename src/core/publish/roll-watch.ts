@@ -1,6 +1,6 @@
 /** Tasks of ours that do not start, and what Swarm says about it. Fed with what the Snapshot shows; asks for errors only when needed. */
 import { createFinding, type Finding } from '../../model/finding.ts';
-import type { Service, Snapshot } from '../../model/snapshot.ts';
+import { type Service, type Snapshot, tasksOf } from '../../model/snapshot.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { EngineApi, TaskFate } from '../engine/engine-api.ts';
 import { LABELS } from './names.ts';
@@ -41,9 +41,9 @@ export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
 }
 
 /** No update is under way, all tasks that shall run do, and none waits to (a successor that is tried beside a running task). */
-export function isSettled({ id, mode, updateState }: Service, { tasks }: Snapshot): boolean {
-  const wanted = tasks.filter(
-    ({ serviceId, desiredState }) => serviceId === id && (desiredState === 'running' || desiredState === 'ready'),
+export function isSettled({ id, mode, updateState }: Service, snapshot: Snapshot): boolean {
+  const wanted = tasksOf(snapshot, id).filter(
+    ({ desiredState }) => desiredState === 'running' || desiredState === 'ready',
   );
   const replicas = mode.kind === 'replicated' ? mode.replicas : 0;
   return updateState !== 'updating' && wanted.length >= replicas && wanted.every(({ state }) => state === 'running');

@@ -130,7 +130,7 @@ describe('an artifact whose whole is still to be checked', () => {
 
   it('waits where a roll would bring it to proxies that start with it', async () => {
     const { pending, extension, submit, again } = await submitted('classic');
-    expect(pending).toEqual({ kind: 'accepted' });
+    expect(pending).toEqual({ kind: 'accepted', awaitsCheck: true });
     expect(extension.rendered.get()).toBeUndefined();
     expect(await submit({ ...again, blobs: [] })).toMatchObject({ kind: 'missing' });
     await submit(again);
