@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isTable, key } from './key-table.ts';
 import {
   ABSOLUTE_PATH,
+  anyOf,
   duration,
   FLAG,
   listOf,
@@ -10,6 +11,7 @@ import {
   oneOf,
   PORT,
   text,
+  textShape,
   type ValueKind,
   wholeNumber,
 } from './value-kind.ts';
@@ -22,10 +24,17 @@ export interface ListenAddress {
 
 const HOST_PORT = /^(?<host>[A-Za-z0-9._-]{0,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?<port>\d{1,5})$/;
 
+const ADDRESS_SHAPE = anyOf(textShape(/^\d{1,5}$/), textShape(HOST_PORT), {
+  type: 'integer',
+  minimum: 0,
+  maximum: 65_535,
+});
+
 /** `host:port`, `:port`, or the port alone (the original's tables print it so). */
 const LISTEN: ValueKind<ListenAddress> = {
   type: 'address',
   expected: 'an address such as ":8080" or "10.0.0.5:8080"',
+  shape: ADDRESS_SHAPE,
   read(raw) {
     const shown = typeof raw === 'number' ? String(raw) : typeof raw === 'string' ? raw.trim() : '';
     const { host, port } = HOST_PORT.exec(/^\d+$/.test(shown) ? `:${shown}` : shown)?.groups ?? {};
@@ -40,6 +49,7 @@ const LISTEN: ValueKind<ListenAddress> = {
 const ENDPOINT: ValueKind<string> = {
   type: 'address',
   expected: 'a host and a port such as "tasks.interlock_core:8080"',
+  shape: textShape(HOST_PORT),
   read(raw) {
     const { host, port } = (typeof raw === 'string' ? HOST_PORT.exec(raw.trim())?.groups : undefined) ?? {};
     return host === undefined || host === '' || PORT.read(port) === undefined ? undefined : `${host}:${Number(port)}`;
@@ -63,6 +73,7 @@ const CLUSTER_NAME = text('name', 'a name of up to 128 printable characters', /^
 const STOP_SIGNAL: ValueKind<string> = {
   type: 'signal',
   expected: 'a signal such as "SIGQUIT"',
+  shape: textShape(/^(?:(?:[Ss][Ii][Gg])?[A-Za-z][A-Za-z0-9+-]{1,15}|\d{1,2})$/),
   read: (raw) =>
     typeof raw === 'string' && /^(?:(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|\d{1,2})$/i.test(raw.trim())
       ? raw.trim().toUpperCase()
@@ -71,6 +82,7 @@ const STOP_SIGNAL: ValueKind<string> = {
 const CONTAINER_ARGUMENT: ValueKind<string> = {
   type: 'string',
   expected: 'an argument',
+  shape: { type: 'string' },
   read: (raw) => (typeof raw === 'string' && !raw.includes('\0') ? raw : undefined),
 };
 const ARGUMENTS = listOf(CONTAINER_ARGUMENT, 'a list of strings, such as ["-D"]');
@@ -87,6 +99,7 @@ const CONSTRAINTS = listOf(CONSTRAINT, 'a list of constraints such as ["node.rol
 const PREFERENCE: ValueKind<string> = {
   type: 'string',
   expected: 'a preference',
+  shape: textShape(/^(?:spread\s*=\s*)?(?:node|engine)\.[A-Za-z0-9._/-]{1,255}$/),
   read: (raw) =>
     typeof raw === 'string'
       ? /^(?:spread\s*=\s*)?((?:node|engine)\.[A-Za-z0-9._/-]{1,255})$/.exec(raw.trim())?.[1]
@@ -98,6 +111,7 @@ const PREFERENCES = listOf(PREFERENCE, 'a list of placement preferences such as 
 const LABELS: ValueKind<Readonly<Record<string, string>>> = {
   type: 'table of strings',
   expected: 'a table of strings, such as { "com.example.team" = "web" }',
+  shape: { type: 'object', additionalProperties: { type: 'string' } },
   read(raw) {
     const entries = isTable(raw) ? Object.entries(raw) : [['', undefined] as const];
     return entries.every((entry): entry is [string, string] => entry[0] !== '' && typeof entry[1] === 'string')
@@ -110,6 +124,7 @@ const LABELS: ValueKind<Readonly<Record<string, string>>> = {
 const TABLE: ValueKind<Readonly<Record<string, unknown>>> = {
   type: 'table',
   expected: 'a table',
+  shape: { type: 'object' },
   read: (raw) => (isTable(raw) ? raw : undefined),
 };
 

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { createFinding, type Finding } from '../model/finding.ts';
 import { nearestName } from '../model/nearest-name.ts';
 import { describeFound, joinPath, type SettingsProblem } from './problem.ts';
-import type { ValueKind } from './value-kind.ts';
+import type { JsonShape, ValueKind } from './value-kind.ts';
 
 /** What a key means to people; one row of a table in `docs/config.md`. */
 export interface KeyMeta {
@@ -16,6 +16,8 @@ export interface KeyMeta {
   readonly shownDefault: string;
   /** `true`: not a key of the original. */
   readonly ours: boolean;
+  /** JSON Schema of the value; `{}`: anything. */
+  readonly shape: JsonShape;
 }
 
 export interface KeyProse {
@@ -33,6 +35,7 @@ export function key<T, const F>(kind: ValueKind<T>, fallback: F, description: st
     description,
     shownDefault: prose.shownDefault ?? showDefault(fallback),
     ours: prose.ours ?? false,
+    shape: kind.shape ?? {},
   };
   return z
     .unknown()

@@ -11,12 +11,14 @@ import { type LogFormat, parseLogFormat } from './log-format.ts';
 import type { SettingsProblem } from './problem.ts';
 import {
   ABSOLUTE_PATH,
+  anyOf,
   FLAG,
   listOf,
   NGINX_TIME,
   OPTIONAL_PORT,
   seconds,
   text,
+  textShape,
   type ValueKind,
   wholeNumber,
 } from './value-kind.ts';
@@ -130,12 +132,14 @@ const CIPHERS = text('string', 'an OpenSSL cipher list such as "HIGH:!aNULL:!MD5
 const HTTP_VERSION: ValueKind<'1.0' | '1.1'> = {
   type: 'string',
   expected: '"1.1" or "1.0"',
+  shape: { enum: ['1.1', '1.0', 1.1, 1] },
   read: (raw) => (raw === 1.1 || raw === '1.1' ? '1.1' : raw === 1 || raw === '1.0' ? '1.0' : undefined),
 };
 
 const PID_PATH: ValueKind<string> = {
   type: 'path',
   expected: 'a path under /run, such as "/run/nginx.pid"; the rest of the proxy is read-only',
+  shape: textShape(/^\/(?:var\/)?run\/[A-Za-z0-9._+@/-]+$/),
   read(raw) {
     const path = ABSOLUTE_PATH.read(raw)?.replace(/^\/var\/run\//, '/run/');
     return path?.startsWith('/run/') ? path : undefined;
@@ -145,12 +149,17 @@ const PID_PATH: ValueKind<string> = {
 const WORKER_PROCESSES: ValueKind<number | 'auto'> = {
   type: 'int or string',
   expected: '"auto" or a whole number from 1 to 1024',
+  shape: anyOf({ enum: ['auto'] }, { type: 'integer', minimum: 1, maximum: 1024 }, textShape(/^\d{1,4}$/)),
   read: (raw) => (raw === 'auto' ? 'auto' : wholeNumber({ min: 1, max: 1024 }).read(raw)),
 };
 
 const PROTOCOLS: ValueKind<readonly SslProtocol[]> = {
   type: 'string',
   expected: `a list of ${SSL_PROTOCOLS.join(', ')}, such as "TLSv1.2 TLSv1.3"`,
+  shape: anyOf(
+    { type: 'array', minItems: 1, items: { enum: SSL_PROTOCOLS } },
+    textShape(/^TLSv1(?:\.[123])?(?:[\s,]+TLSv1(?:\.[123])?)*$/),
+  ),
   read(raw) {
     const words = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.trim().split(/[\s,]+/) : [];
     const found = words.map((word) => SSL_PROTOCOLS.find((name) => name === word));
@@ -161,6 +170,7 @@ const PROTOCOLS: ValueKind<readonly SslProtocol[]> = {
 const LOG_FORMAT: ValueKind<LogFormat> = {
   type: 'string',
   expected: "a log format such as '$remote_addr \"$request\" $status', plain or with NGINX's quotes and semicolon",
+  shape: { type: 'string' },
   read: (raw) => (typeof raw === 'string' ? parseLogFormat(raw) : undefined),
 };
 
@@ -169,6 +179,12 @@ function nginxSize(grammar: RegExp, expected: string): ValueKind<NginxSize> {
   return {
     type: 'size',
     expected,
+    shape: anyOf(
+      { type: 'integer', minimum: 0 },
+      textShape(
+        new RegExp(grammar.source.replace(/\[([kmg]+)\]/, (_, units: string) => `[${units}${units.toUpperCase()}]`)),
+      ),
+    ),
     read(raw) {
       const shown = typeof raw === 'number' ? String(raw) : typeof raw === 'string' ? raw.trim().toLowerCase() : '';
       return grammar.test(shown) ? (shown as NginxSize) : undefined;
@@ -182,6 +198,7 @@ const BODY_SIZE = nginxSize(/^\d{1,9}[kmg]?$/, 'a size such as "32m" or "1g", or
 const BUFFERS: ValueKind<{ count: number; size: NginxSize }> = {
   type: 'string',
   expected: 'a number and a size, such as "4 8k"',
+  shape: textShape(/^[1-9]\d{0,3}\s+\S+$/),
   read(raw) {
     const [, count, each] = typeof raw === 'string' ? (/^\s*([1-9]\d{0,3})\s+(\S+)\s*$/.exec(raw) ?? []) : [];
     const size = BUFFER_SIZE.read(each);
@@ -195,6 +212,7 @@ const HASH_BUCKET: ValueKind<number> = wholeNumber({ min: 1, max: 65_536 });
 const ZONE_KIB: ValueKind<number | 'none'> = {
   type: 'int, KiB',
   expected: 'a whole number of KiB from 32 to 1048576, or 0 for none',
+  shape: anyOf({ type: 'integer', minimum: 0, maximum: 1_048_576 }, textShape(/^\d{1,15}[kK]?$/)),
   read(raw) {
     const kib = wholeNumber({ min: 0, max: 1_048_576 }).read(typeof raw === 'string' ? raw.replace(/k$/i, '') : raw);
     return kib === 0 ? 'none' : kib !== undefined && kib >= 32 ? kib : undefined;
@@ -204,6 +222,7 @@ const ZONE_KIB: ValueKind<number | 'none'> = {
 const RAW_LINE: ValueKind<string> = {
   type: 'string',
   expected: 'a line of NGINX configuration',
+  shape: { type: 'string' },
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
   read: (raw) => (typeof raw === 'string' && !/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/.test(raw) ? raw : undefined),
 };
@@ -212,6 +231,7 @@ const RAW_LINES = listOf(RAW_LINE, 'a list of strings, each a line of NGINX conf
 const PEER: ValueKind<TrustedProxy> = {
   type: 'string',
   expected: 'an address or a network',
+  shape: textShape(/^[0-9A-Fa-f.:]+(?:\/\d{1,3})?$/),
   read(raw) {
     const [, address, bits] = typeof raw === 'string' ? (/^\s*([^/\s]+)(?:\/(\d{1,3}))?\s*$/.exec(raw) ?? []) : [];
     const ip = address === undefined ? undefined : parseIpAddress(address);
@@ -230,6 +250,7 @@ function addressBits(ip: IpAddress): number {
 const IGNORED: ValueKind<string> = {
   type: 'string',
   expected: 'a string or a number',
+  shape: anyOf({ type: 'string' }, { type: 'number' }),
   read: (raw) => (typeof raw === 'string' || typeof raw === 'number' ? String(raw) : undefined),
 };
 

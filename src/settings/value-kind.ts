@@ -11,14 +11,32 @@ export interface ValueKind<T> {
   readonly type: string;
   readonly expected: string;
   readonly read: (raw: unknown) => T | undefined;
+  /** For editors: JSON Schema of what may stand in the file, blanks around it aside; never tighter than `read`. Missing: anything may. */
+  readonly shape?: JsonShape;
   /** The part of a refused value that is wrong, for the message; missing: all of it. */
   readonly blame?: (raw: unknown) => unknown;
+}
+
+/** A part of a JSON Schema, draft 2020-12. */
+export type JsonShape = Readonly<Record<string, unknown>>;
+
+export function anyOf(...shapes: readonly JsonShape[]): JsonShape {
+  return {
+    anyOf: shapes.flatMap((shape) => (Array.isArray(shape['anyOf']) ? (shape['anyOf'] as JsonShape[]) : [shape])),
+  };
+}
+
+/** Text that this matches, as a whole or in part as its anchors say. It has to be a pattern in Unicode mode too. */
+export function textShape(grammar: RegExp): JsonShape {
+  // Names of groups are for us only, and other engines write them in another way.
+  return { type: 'string', pattern: grammar.source.replaceAll(/\(\?<[a-z]+>/g, '(?:') };
 }
 
 /** `true` and `false`, also as strings: the original's files have both. */
 export const FLAG: ValueKind<boolean> = {
   type: 'bool',
   expected: 'true or false',
+  shape: anyOf({ type: 'boolean' }, { enum: ['true', 'false'] }),
   read: (raw) => (raw === true || raw === 'true' ? true : raw === false || raw === 'false' ? false : undefined),
 };
 
@@ -31,6 +49,7 @@ export function wholeNumber(range: { readonly min: number; readonly max?: number
       range.max === undefined
         ? `a whole number of at least ${range.min}`
         : `a whole number from ${range.min} to ${range.max}`,
+    shape: anyOf({ type: 'integer', minimum: range.min, maximum: max }, textShape(/^\d{1,15}$/)),
     read(raw) {
       const value = typeof raw === 'string' && /^\s*\d{1,15}\s*$/.test(raw) ? Number(raw) : raw;
       return typeof value === 'number' && Number.isInteger(value) && value >= range.min && value <= max
@@ -45,6 +64,7 @@ export function text(type: string, expected: string, grammar: RegExp): ValueKind
   return {
     type,
     expected,
+    shape: textShape(grammar),
     read(raw) {
       const trimmed = typeof raw === 'string' ? raw.trim() : undefined;
       return trimmed !== undefined && grammar.test(trimmed) ? trimmed : undefined;
@@ -57,8 +77,14 @@ export function oneOf<const Word extends string>(...words: readonly Word[]): Val
   return {
     type: words.map((word) => `"${word}"`).join(' or '),
     expected: words.map((word) => `"${word}"`).join(' or '),
+    // The words for completion, the pattern for those who write them in capitals.
+    shape: anyOf({ enum: words }, textShape(new RegExp(`^(?:${words.map(inAnyCase).join('|')})$`))),
     read: (raw) => (typeof raw === 'string' ? words.find((word) => word === raw.trim().toLowerCase()) : undefined),
   };
+}
+
+function inAnyCase(word: string): string {
+  return word.replaceAll(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`);
 }
 
 /** A list whose entries are all of one kind; one bare entry counts as a list of one. */
@@ -66,6 +92,7 @@ export function listOf<T>(entry: ValueKind<T>, what: string): ValueKind<readonly
   return {
     type: `list of ${entry.type}`,
     expected: what,
+    shape: anyOf({ type: 'array', items: entry.shape ?? {} }, entry.shape ?? {}),
     read(raw) {
       const values = (Array.isArray(raw) ? raw : [raw]).map((value: unknown) => entry.read(value));
       return values.every((value) => value !== undefined) ? values : undefined;
@@ -80,6 +107,7 @@ export function duration(minMs = 0): ValueKind<number> {
   return {
     type: 'duration',
     expected: `a duration with its unit, in quotes, such as "3s", "1m30s" or "500ms"${least}`,
+    shape: textShape(/^(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$/),
     read(raw) {
       const ms = typeof raw === 'string' ? parseGoDuration(raw) : undefined;
       return ms !== undefined && ms >= minMs ? ms : undefined;
@@ -92,6 +120,7 @@ export function seconds(min: number): ValueKind<number> {
   return {
     type: 'int',
     expected: `a number of seconds of at least ${min}, such as ${Math.max(min, 5)}`,
+    shape: anyOf({ type: 'integer', minimum: min }, textShape(TIME_GRAMMAR)),
     read(raw) {
       const ms = readNginxTime(raw);
       const whole = ms === undefined ? undefined : Math.ceil(ms / 1000);
@@ -100,10 +129,13 @@ export function seconds(min: number): ValueKind<number> {
   };
 }
 
+const TIME_GRAMMAR = /^(?:\d{1,9}|\d{1,9}(?:ms|s|m|h|d)(?: ?\d{1,9}(?:ms|s|m|h|d))*)$/;
+
 /** An NGINX time such as `75s`, in milliseconds; a bare number counts seconds. */
 export const NGINX_TIME: ValueKind<number> = {
   type: 'time',
   expected: 'a time such as "75s", "1m 30s" or "500ms"',
+  shape: anyOf({ type: 'integer', minimum: 0 }, textShape(TIME_GRAMMAR)),
   read: readNginxTime,
 };
 
@@ -117,6 +149,7 @@ function readNginxTime(raw: unknown): number | undefined {
 export const PORT: ValueKind<Port> = {
   type: 'port',
   expected: 'a whole number from 1 to 65535',
+  shape: portShape(1),
   read: (raw) => (typeof raw === 'number' ? toPort(raw) : typeof raw === 'string' ? parsePort(raw) : undefined),
 };
 
@@ -124,8 +157,13 @@ export const PORT: ValueKind<Port> = {
 export const OPTIONAL_PORT: ValueKind<Port | 'none'> = {
   type: 'port',
   expected: 'a whole number from 1 to 65535, or 0 for none',
+  shape: portShape(0),
   read: (raw) => (raw === 0 || raw === '0' ? 'none' : PORT.read(raw)),
 };
+
+function portShape(minimum: number): JsonShape {
+  return anyOf({ type: 'integer', minimum, maximum: 65_535 }, textShape(/^\d{1,5}$/));
+}
 
 /** An absolute path of plain characters, without `.` and `..` segments. */
 export const ABSOLUTE_PATH: ValueKind<string> = text(

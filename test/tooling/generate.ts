@@ -11,6 +11,7 @@ import { labelsPage } from './pages/labels-page.ts';
 import { metricsPage } from './pages/metrics-page.ts';
 import type { Page } from './pages/page.ts';
 import { parityPage } from './pages/parity-page.ts';
+import { schemaPage } from './pages/schema-page.ts';
 import { securityPage } from './pages/security-page.ts';
 import { socketProxyPage } from './pages/socket-proxy-page.ts';
 
@@ -22,6 +23,7 @@ const PAGES: readonly Page[] = [
   parityPage,
   securityPage,
   socketProxyPage,
+  schemaPage,
 ];
 const ROOT = new URL('../../', import.meta.url);
 

@@ -30,6 +30,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./check.ts')).checkCommand,
   },
   {
+    name: 'schema',
+    operands: '',
+    summary: 'the JSON Schema of config.toml, for editors',
+    load: async () => (await import('./schema.ts')).schemaCommand,
+  },
+  {
     name: 'uninstall',
     operands: '...',
     summary: 'remove what core made in Swarm',
