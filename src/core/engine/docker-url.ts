@@ -1,6 +1,7 @@
 /** `DockerURL` -> how dockerode dials it. */
 import http from 'node:http';
 import https from 'node:https';
+import { inspect } from 'node:util';
 import type { DockerOptions as DocumentedOptions } from 'dockerode';
 import { OperationalError } from '../../runtime/errors.ts';
 
@@ -23,7 +24,7 @@ export interface EngineTls {
 export function dialOptions(dockerUrl: string, tls: EngineTls | undefined): DialOptions {
   const socketPath = /^unix:\/\/(\/.+)$/.exec(dockerUrl)?.[1];
   if (socketPath !== undefined) {
-    return { ...WITHOUT_ENVIRONMENT, socketPath, agent: new http.Agent({ keepAlive: true }) };
+    return { ...WITHOUT_ENVIRONMENT, socketPath, agent: brieflyPrinted(new http.Agent({ keepAlive: true })) };
   }
   const [, scheme, bracketed, plain, port] =
     /^(tcp|https?):\/\/(?:\[([0-9a-f:.]+)\]|([^/:\s]+))(?::(\d{1,5}))?\/?$/i.exec(dockerUrl) ?? [];
@@ -60,7 +61,7 @@ function tlsOf(scheme: string | undefined, tls: EngineTls | undefined): EngineTl
 
 function overTcp(port: string | undefined, tls: EngineTls | undefined): DialOptions {
   if (tls === undefined) {
-    return { protocol: 'http', port: port ?? '2375', agent: new http.Agent({ keepAlive: true }) };
+    return { protocol: 'http', port: port ?? '2375', agent: brieflyPrinted(new http.Agent({ keepAlive: true })) };
   }
   const { ca, cert, key, allowInsecure } = tls;
   const pem = {
@@ -68,6 +69,16 @@ function overTcp(port: string | undefined, tls: EngineTls | undefined): DialOpti
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
   };
-  const agent = new https.Agent({ keepAlive: true, rejectUnauthorized: allowInsecure !== true, ...pem });
+  const agent = brieflyPrinted(
+    new https.Agent({ keepAlive: true, rejectUnauthorized: allowInsecure !== true, ...pem }),
+  );
   return { protocol: 'https', port: port ?? '2376', agent, ...pem };
+}
+
+/**
+ * Before each request the modem prints its options for a debug log, whether or not anybody reads it (docker-modem 5.0.7): all sockets of
+ * the agent with all that hangs on them, 70 KB of text and more of core's time than the request itself.
+ */
+function brieflyPrinted<Agent extends http.Agent>(agent: Agent): Agent {
+  return Object.assign(agent, { [inspect.custom]: () => 'agent' });
 }

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { dialOptions } from '../../../../src/core/engine/docker-url.ts';
@@ -15,6 +16,14 @@ describe('dialOptions', () => {
   ])('reads %s', (url, expected) => {
     expect(dialOptions(url, undefined)).toMatchObject(expected);
   });
+
+  it.each(['unix:///run/docker.sock', 'tcp://manager', 'https://manager'])(
+    '%s: the modem, which prints its agent before each request, has little to print',
+    (url) => {
+      const { agent } = dialOptions(url, undefined);
+      expect(inspect({ agent }, { showHidden: true, depth: null })).toBe('{ agent: agent }');
+    },
+  );
 
   it('speaks TLS on port 2376 when it has certificates', () => {
     const options = dialOptions('tcp://manager', { ca: 'CA', cert: 'CERT', key: 'KEY' });
