@@ -74,6 +74,8 @@ export interface AppOptions {
   readonly labels?: Readonly<Record<string, string>>;
   readonly networks: readonly string[];
   readonly replicas?: number;
+  /** One task on every node, in place of `replicas`. */
+  readonly everywhere?: boolean;
   readonly env?: readonly string[];
   readonly constraints?: readonly string[];
   readonly ports?: readonly Record<string, unknown>[];
@@ -332,7 +334,7 @@ function appSpec(options: AppOptions): Record<string, unknown> {
       RestartPolicy: { Condition: 'any', Delay: 100_000_000 },
       ...(options.constraints === undefined ? {} : { Placement: { Constraints: options.constraints } }),
     },
-    Mode: { Replicated: { Replicas: options.replicas ?? 1 } },
+    Mode: options.everywhere === true ? { Global: {} } : { Replicated: { Replicas: options.replicas ?? 1 } },
     UpdateConfig: { Parallelism: 1, Order: options.updateOrder ?? 'start-first', Monitor: 500_000_000 },
     EndpointSpec: { Mode: 'dnsrr', ...(options.ports === undefined ? {} : { Ports: options.ports }) },
   };

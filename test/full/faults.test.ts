@@ -1,0 +1,177 @@
+/**
+ * What can happen to a task, a node, an engine and a clock, on a real Swarm of three nodes under constant light traffic. A proxy and a
+ * backend run on each worker, a third backend on the manager. Each part begins and ends with all of it there.
+ */
+import Docker from 'dockerode';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Swarm, startSwarm } from '../support/bed.ts';
+import { eventually } from '../support/eventually.ts';
+import { imageArchive } from '../support/images.ts';
+import { defaultConfig, deployInterlock, type Interlock } from '../support/interlock.ts';
+import { clocksCanBeOff, shiftClock } from './clock.ts';
+import { baseOf, PATIENCE, runningOf, stateOf, untilAtRest, untilServed, versionsOf } from './cluster.ts';
+import { startTraffic, type Traffic, tallyOf } from './traffic.ts';
+
+const HOST = 'demo.local';
+let swarm: Swarm;
+let interlock: Interlock;
+const cleanUps: (() => Promise<unknown>)[] = [];
+const traffics = new Set<Traffic>();
+
+beforeAll(async () => {
+  const archive = await imageArchive();
+  swarm = await startSwarm({ name: 'full-faults', nodes: 3, fastHeartbeat: true });
+  cleanUps.unshift(() => swarm.down());
+  await swarm.loadImages([archive]);
+  interlock = await deployInterlock(swarm, defaultConfig({ replicas: 2 }));
+  cleanUps.unshift(() => interlock.down());
+  const app = await interlock.createNetwork('app');
+  await interlock.createApp({ name: 'demo', networks: [app], everywhere: true, lb: { hosts: HOST, port: '8080' } });
+  await arrives(HOST);
+  await untilServed(interlock, { demo: 3 }, [2, 3]);
+});
+
+afterAll(async () => {
+  for (const cleanUp of cleanUps) {
+    await cleanUp();
+  }
+});
+
+afterEach(async () => {
+  for (const traffic of traffics) {
+    await traffic.stop();
+  }
+  traffics.clear();
+});
+
+const arrives = (host: string) =>
+  interlock.untilAll(host, ({ status }) => status === 200, { proxies: 2, timeoutMs: PATIENCE.timeoutMs });
+
+async function trafficThrough(...nodes: readonly number[]): Promise<Traffic> {
+  const traffic = startTraffic({ host: HOST, bases: nodes.map((index) => baseOf(swarm, index)) });
+  traffics.add(traffic);
+  await traffic.answeredBy(20);
+  return traffic;
+}
+
+/** Waits for what is under way, says what there was, returns what failed. */
+async function endOf(traffic: Traffic, title: string, sinceMs = 0): Promise<readonly unknown[]> {
+  await traffic.answeredBy(20);
+  await traffic.stop();
+  process.stderr.write(`${title}: ${tallyOf(traffic)}\n`);
+  return traffic.failed(sinceMs);
+}
+
+async function killBackendOn(hostname: string): Promise<string> {
+  const victim = (await runningOf(interlock, 'demo')).find((task) => task.hostname === hostname);
+  const socketPath = swarm.nodes[Number(hostname.slice(1)) - 1]?.dockerSocket ?? '';
+  await new Docker({ socketPath }).getContainer(victim?.container ?? '').kill();
+  return victim?.id ?? '';
+}
+
+async function rename(host: string): Promise<void> {
+  await interlock.updateService('demo', (spec) => {
+    spec.Labels['com.docker.lb.hosts'] = `${HOST},${host}`;
+  });
+}
+
+async function killAndReplace(hostname: string): Promise<void> {
+  const victim = await killBackendOn(hostname);
+  await eventually(async () => {
+    const running = await runningOf(interlock, 'demo');
+    expect(running.filter(({ id }) => id !== victim)).toHaveLength(3);
+  }, PATIENCE);
+  await untilServed(interlock, { demo: 3 }, [2, 3]);
+}
+
+describe('under constant traffic', () => {
+  it('a task killed on a worker comes back into the pool, and no request fails', async () => {
+    const traffic = await trafficThrough(2, 3);
+    await killAndReplace('n3');
+    expect(await endOf(traffic, 'a task killed')).toEqual([]);
+  });
+
+  it.each([
+    { how: 'power', lose: () => swarm.killNode(3), bring: () => swarm.startNode(3) },
+    { how: 'link', lose: () => swarm.link(3, 'down'), bring: () => swarm.link(3, 'up') },
+  ])('a worker lost by $how: its backend leaves as Swarm knows, the proxy elsewhere serves', async (fault) => {
+    const traffic = await trafficThrough(2);
+    await fault.lose();
+    const lostMs = Date.now();
+    await traffic.answeredBy(5);
+    await eventually(async () => expect(await stateOf(interlock, 'n3')).toBe('down'), PATIENCE);
+    const knownMs = Date.now();
+    await untilServed(interlock, { demo: 2 }, [2]);
+    const leftMs = Date.now();
+    process.stderr.write(`${fault.how}: Swarm knew after ${knownMs - lostMs} ms, left ${leftMs - knownMs} ms later\n`);
+    await rename(`no-${fault.how}.local`);
+    await eventually(async () => {
+      expect(await interlock.ask(baseOf(swarm, 2), `no-${fault.how}.local`)).toMatchObject({ status: 200 });
+    }, PATIENCE);
+    await fault.bring();
+    await eventually(async () => expect(await stateOf(interlock, 'n3')).toBe('ready'), PATIENCE);
+    await untilServed(interlock, { demo: 3 }, [2, 3]);
+    await arrives(`no-${fault.how}.local`);
+    expect(await endOf(traffic, `a worker lost by ${fault.how}`, leftMs)).toEqual([]);
+  });
+
+  it('a node drained and back: no request fails elsewhere', async () => {
+    const traffic = await trafficThrough(2);
+    await interlock.cli('node', 'update', '--availability', 'drain', 'n3');
+    await untilServed(interlock, { demo: 2 }, [2]);
+    await interlock.cli('node', 'update', '--availability', 'active', 'n3');
+    await untilServed(interlock, { demo: 3 }, [2, 3]);
+    expect(await endOf(traffic, 'a node drained')).toEqual([]);
+  });
+
+  it('the engine under core dies and starts: no request fails, nothing is written, changes arrive', async () => {
+    const before = await untilAtRest(interlock);
+    const traffic = await trafficThrough(2, 3);
+    await swarm.crashNode(1);
+    await traffic.answeredBy(20);
+    await swarm.startNode(1);
+    await eventually(async () => expect(await runningOf(interlock, 'interlock_core')).toHaveLength(1), PATIENCE);
+    await untilServed(interlock, { demo: 3 }, [2, 3]);
+    await untilAtRest(interlock);
+    expect(await versionsOf(interlock)).toEqual(before);
+    await rename('engine-back.local');
+    await arrives('engine-back.local');
+    expect(await endOf(traffic, 'the engine under core restarted')).toEqual([]);
+  });
+});
+
+/** Worker n3 an hour ahead; then the manager, where core runs, an hour behind as well. Both stay so to the end of the file. */
+describe.skipIf(!clocksCanBeOff)('with clocks that are off', () => {
+  it.each([
+    { node: 3, seconds: 3_600, title: "a worker's an hour ahead" },
+    { node: 1, seconds: -3_600, title: "the manager's an hour behind" },
+  ])('$title: all goes on as ever', async ({ node, seconds, title }) => {
+    const clock = shiftClock(swarm, node, seconds);
+    cleanUps.unshift(() => clock.stop());
+    const engine = new Docker({ socketPath: swarm.nodes[node - 1]?.dockerSocket ?? '' });
+    await eventually(async () => {
+      const { SystemTime } = (await engine.info()) as { readonly SystemTime: string };
+      expect(Math.round((Date.parse(SystemTime) - Date.now()) / 60_000)).toBe(seconds / 60);
+    }, PATIENCE);
+
+    const traffic = await trafficThrough(2, 3);
+    await killAndReplace(`n${node}`);
+    await rename(`off-${node}.local`);
+    await arrives(`off-${node}.local`);
+    expect(await endOf(traffic, title)).toEqual([]);
+
+    const network = await interlock.createNetwork(`off-${node}`);
+    const host = `joined-${node}.local`;
+    await interlock.createApp({ name: 'joined', networks: [network], lb: { hosts: host, port: '8080' } });
+    await arrives(host);
+    for (const replicas of [3, 1]) {
+      await interlock.cli('service', 'scale', '-d', `joined=${replicas}`);
+      await untilServed(interlock, { demo: 3, joined: replicas }, [2, 3]);
+    }
+    await interlock.removeService('joined');
+    await untilServed(interlock, { demo: 3 }, [2, 3]);
+    await untilAtRest(interlock);
+    const said = (await interlock.coreLog()).filter(({ level }) => typeof level === 'number' && level >= 50);
+    expect(said).toEqual([]);
+  });
+});
