@@ -1,5 +1,6 @@
 /** The caller's side of the contract: extensions, agents and people. Comes in: an endpoint and who we are. Goes out: calls in our own words. */
 import {
+  type ChannelCredentials,
   type ChannelOptions,
   Client,
   type ClientDuplexStream,
@@ -37,6 +38,7 @@ import { METHODS } from './methods.ts';
 import { decodeModelMessage, encodeWatchRequest } from './model-codec.ts';
 import { askOperator, type OperatorCalls } from './operator.ts';
 import type { BytesMethod } from './proto.ts';
+import type { TlsMaterial } from './tls-files.ts';
 
 export interface WireClientOptions {
   /** `host:port`, e.g. `tasks.interlock_core:8080`; or `unix:/path`. */
@@ -44,6 +46,8 @@ export interface WireClientOptions {
   readonly identity: CallerIdentity;
   /** Asked anew before each call, unless the identity has a token: the file that holds it may come later. */
   readonly token?: (() => Promise<string | undefined>) | undefined;
+  /** Core must show a certificate of this CA for the host in `endpoint`, and is shown ours. Default: plain. */
+  readonly tls?: TlsMaterial | undefined;
   /** Deadline of unary calls, default 10,000. */
   readonly unaryTimeoutMs?: number;
 }
@@ -77,7 +81,7 @@ export interface WireClient {
 /** Opens no connection before the first call. */
 export function createWireClient(options: WireClientOptions): WireClient {
   const { endpoint, identity, unaryTimeoutMs = UNARY_TIMEOUT_MS } = options;
-  const link = createLink(endpoint, {
+  const link = createLink(endpoint, options.tls, {
     ...CLIENT_OPTIONS,
     'grpc.primary_user_agent': `interlock-${identity.role}/${identity.version}`,
   });
@@ -161,8 +165,8 @@ interface Link {
   connected(signal: AbortSignal): Promise<Client>;
 }
 
-function createLink(endpoint: string, options: ChannelOptions): Link {
-  const open = (): Client => new Client(targetOf(endpoint), credentials.createInsecure(), options);
+function createLink(endpoint: string, tls: TlsMaterial | undefined, options: ChannelOptions): Link {
+  const open = (): Client => new Client(targetOf(endpoint), credentialsOf(tls), options);
   let client = open();
   return {
     client: () => client,
@@ -181,6 +185,12 @@ function createLink(endpoint: string, options: ChannelOptions): Link {
       }
     },
   };
+}
+
+function credentialsOf(tls: TlsMaterial | undefined): ChannelCredentials {
+  return tls === undefined
+    ? credentials.createInsecure()
+    : credentials.createSsl(Buffer.from(tls.ca), Buffer.from(tls.key), Buffer.from(tls.cert));
 }
 
 function whenReady(client: Client, signal: AbortSignal): Promise<void> {

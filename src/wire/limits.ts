@@ -26,6 +26,22 @@ export const UNARY_TIMEOUT_MS = 10_000;
 /** How long fetching an artifact's blobs may take. */
 export const FETCH_TIMEOUT_MS = 30_000;
 
+/** Open connections of the server. A daemon of ours has one or two; Swarm has room for thousands of tasks. */
+export const MAX_CONNECTIONS = 8_192;
+
+/** How long a caller may take to show its certificate. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/**
+ * Open calls of one address, of all kinds; and of one method, sessions excepted. A task has one address and two or three calls; behind one
+ * address may also be a node's tasks (EndpointOverride). Each may hold one message that its caller does not take.
+ */
+export const MAX_CALLS_PER_PEER = 256;
+export const MAX_CALLS_PER_PEER_AND_METHOD = 64;
+
+/** Open streams of one table's model: its extension has one, two while it is replaced. Each may hold a model of several MB. */
+export const MAX_WATCHERS_PER_EXTENSION = 16;
+
 export const SERVER_OPTIONS: ServerOptions = {
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
   'grpc.max_send_message_length': MAX_REPLY_BYTES,
@@ -34,6 +50,8 @@ export const SERVER_OPTIONS: ServerOptions = {
   // A peer that vanished without a word (node lost, network cut) is let go within 30 s.
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 10_000,
+  // A connection that carries no call is let go: whoever needs one again makes one.
+  'grpc.max_connection_idle_ms': 300_000,
   'grpc.enable_channelz': 0,
 };
 

@@ -16,7 +16,7 @@ import {
 import { abortReason, type Clock, systemClock } from '../runtime/clock.ts';
 import { OperationalError, toError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
-import { type Authenticate, createAdmission } from './admission.ts';
+import { type Authenticate, createAdmission, createConnectionRefusals, type OnCallEnd } from './admission.ts';
 import { answerSession, readMessages, sendBlobs } from './agent-calls.ts';
 import { decodeRefusal, decodeSubmission, encodeRefusalReply, encodeSubmitReply } from './artifact-codec.ts';
 import { callerOf } from './caller.ts';
@@ -25,18 +25,23 @@ import type { Caller, WireHandlers } from './contract.ts';
 import { isServerBug, refusal, statusOf } from './errors.ts';
 import { createHealth } from './health.ts';
 import { SERVER_OPTIONS } from './limits.ts';
+import { createListener } from './listener.ts';
 import { METHODS, SERVICE_NAMES } from './methods.ts';
 import { decodeWatchRequest, encodeModelMessage } from './model-codec.ts';
 import { answerOperator, OPERATOR, OPERATOR_CALL_NAMES, type OperatorCalls } from './operator.ts';
+import type { TlsMaterial } from './tls-files.ts';
 
 export interface WireServerOptions {
-  /** Port 0: any free port; `start` says which. */
-  readonly listen: { readonly host: string; readonly port: number };
+  /** Port 0: any free port; `start` says which. Several hosts: each is listened on. */
+  readonly listen: { readonly host: string | readonly string[]; readonly port: number };
+  /** Callers over TCP must show a certificate of this CA, beside their token. Default: plain. */
+  readonly tls?: TlsMaterial | undefined;
   readonly handlers: WireHandlers;
   /** Asked for callers in the role operator only. */
   readonly operator: OperatorCalls;
   /** Asked of every call except the health service's, before any message of it is read. */
   readonly authenticate: Authenticate;
+  readonly onCallEnd?: OnCallEnd | undefined;
   /**
    * A unix socket for operators, mode 0600: who can open it is one, and nobody else is served there. Left out with a warning when it
    * cannot be made. Default: none.
@@ -70,9 +75,17 @@ type Answers = (call: StreamCall, signal: AbortSignal) => AsyncIterable<Buffer>;
 
 export function createWireServer(options: WireServerOptions): WireServer {
   const { listen, handlers, operator, authenticate, operatorSocket, logger, clock = systemClock } = options;
-  const server = listener(createAdmission({ authenticate, logger, clock }));
+  const { tls, onCallEnd } = options;
+  const server = listener(createAdmission({ authenticate, onCallEnd, logger, clock }));
+  const door = createListener(server, {
+    port: listen.port,
+    hosts: [listen.host].flat(),
+    tls,
+    onRefused: createConnectionRefusals(onCallEnd, logger, clock),
+  });
   // A listener of its own, because a call does not tell which one it came through.
-  const operators = operatorSocket && listener(createAdmission({ authenticate: onlyOperators, logger, clock }));
+  const operators =
+    operatorSocket && listener(createAdmission({ authenticate: onlyOperators, onCallEnd, logger, clock }));
   const servers = operators ? [server, operators] : [server];
   const calls = createLiveCalls();
   const health = createHealth(SERVICE_NAMES);
@@ -123,7 +136,7 @@ export function createWireServer(options: WireServerOptions): WireServer {
 
   return {
     async start() {
-      const port = await bindTcp(server, listen);
+      const { port } = await door.start();
       if (operators) {
         await bindSocket(operators, operatorSocket, logger);
       }
@@ -133,6 +146,7 @@ export function createWireServer(options: WireServerOptions): WireServer {
     },
     async stop(graceMs) {
       health.set('NOT_SERVING');
+      door.stop();
       calls.abort('stream', stopping());
       await Promise.all(servers.map((each) => shutDown(each, graceMs, clock)));
       calls.abort('unary', stopping());
@@ -263,15 +277,6 @@ function listener(admission: ServerInterceptor): Server {
 function onlyOperators({ role }: Caller): void {
   if (role !== 'operator') {
     throw refusal('unauthenticated', `this socket is for operators, not for the role ${role}`);
-  }
-}
-
-async function bindTcp(server: Server, { host, port }: WireServerOptions['listen']): Promise<number> {
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  try {
-    return await bind(server, address);
-  } catch (cause) {
-    throw new OperationalError('WIRE.LISTEN_FAILED', `cannot listen on ${address}`, { cause });
   }
 }
 
