@@ -80,5 +80,6 @@ function overTcp(port: string | undefined, tls: EngineTls | undefined): DialOpti
  * the agent with all that hangs on them, 70 KB of text and more of core's time than the request itself.
  */
 function brieflyPrinted<Agent extends http.Agent>(agent: Agent): Agent {
-  return Object.assign(agent, { [inspect.custom]: () => 'agent' });
+  Object.defineProperty(agent, inspect.custom, { value: () => 'agent' });
+  return agent;
 }
