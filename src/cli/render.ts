@@ -77,8 +77,11 @@ function renderAll(
   };
 }
 
-/** As the extension does it, from the options that travel with the model. */
-function renderOne(model: ClusterModel, version: string): { files: readonly OutFile[]; findings: readonly Finding[] } {
+/** As the extension does it, from the options that travel with the model. Paths are `<extension>/<file>`. */
+export function renderOne(
+  model: ClusterModel,
+  version: string,
+): { files: readonly OutFile[]; findings: readonly Finding[] } {
   const { extension, configPath, optionsJson } = model.header;
   const options = parseNginxOptions(JSON.parse(optionsJson), `Extensions.${extension}.Config`);
   if (!options.ok) {

@@ -12,6 +12,24 @@ export interface CommandEntry {
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'status',
+    operands: '[--watch]',
+    summary: 'how things stand: core, clusters, every proxy, findings',
+    load: async () => (await import('./status.ts')).statusCommand,
+  },
+  {
+    name: 'routes',
+    operands: '[--cluster NAME]',
+    summary: 'what is routed where, with endpoints and nodes',
+    load: async () => (await import('./routes.ts')).routesCommand,
+  },
+  {
+    name: 'explain',
+    operands: 'URL | --service NAME',
+    summary: 'why an address answers as it does; why nothing happens with a service',
+    load: async () => (await import('./explain.ts')).explainCommand,
+  },
+  {
     name: 'snapshot',
     operands: '--out DIR',
     summary: 'save what core sees of a live Swarm as files',
@@ -34,6 +52,36 @@ export const COMMANDS: readonly CommandEntry[] = [
     operands: '',
     summary: 'the JSON Schema of config.toml, for editors',
     load: async () => (await import('./schema.ts')).schemaCommand,
+  },
+  {
+    name: 'revisions',
+    operands: '',
+    summary: 'which routes each service cluster had, and since when',
+    load: async () => (await import('./revisions.ts')).revisionsCommand,
+  },
+  {
+    name: 'diff',
+    operands: 'A B',
+    summary: 'what differs between two revisions',
+    load: async () => (await import('./diff.ts')).diffCommand,
+  },
+  {
+    name: 'rollback',
+    operands: 'REV',
+    summary: "hold a service cluster's routes at an older revision",
+    load: async () => (await import('./rollback.ts')).rollbackCommand,
+  },
+  {
+    name: 'unpin',
+    operands: '',
+    summary: 'let the labels hold again',
+    load: async () => (await import('./unpin.ts')).unpinCommand,
+  },
+  {
+    name: 'token',
+    operands: 'rotate',
+    summary: 'replace the tokens of extensions and proxies',
+    load: async () => (await import('./token.ts')).tokenCommand,
   },
   {
     name: 'uninstall',
