@@ -4,7 +4,7 @@ type Edit = { readonly kind: ' ' | '-' | '+'; readonly line: string };
 
 const CONTEXT = 3;
 /** Beyond this many edits the middle is told as replaced: the search costs the square of it. */
-const MOST_EDITS = 4_000;
+const MOST_EDITS = 1_500;
 
 /** `''` when they are equal. */
 export function unifiedDiff(before: string, after: string, names: { readonly before: string; readonly after: string }) {

@@ -50,6 +50,8 @@ export interface NameList {
 }
 
 const EXTRA = {
+  /** Of the route set: no artifact's, so not the label of one. */
+  digest: 'com.docker.interlock.routes-digest',
   at: 'com.docker.interlock.at',
   revision: 'com.docker.interlock.revision',
   changes: 'com.docker.interlock.changes',
@@ -99,7 +101,7 @@ export async function listStored(
 
 function storedOf({ id, name, labels }: ConfigObject): Stored | undefined {
   const sequence = wholeNumber(labels[LABELS.sequence]);
-  const digest = labels[LABELS.digest] ?? '';
+  const digest = labels[EXTRA.digest] ?? '';
   return sequence === undefined || !/^[0-9a-f]{64}$/.test(digest)
     ? undefined
     : {
@@ -166,7 +168,7 @@ export async function store(
     [LABELS.type]: TYPES[kind],
     [LABELS.extension]: extension,
     [LABELS.sequence]: String(sequence),
-    [LABELS.digest]: digest,
+    [EXTRA.digest]: digest,
     [EXTRA.at]: String(atMs),
     [EXTRA.revision]: String(revision),
     [EXTRA.changes]: JSON.stringify(changes),

@@ -52,7 +52,7 @@ const findings = (party: Daemons) =>
   party.log.flatMap(({ msg, finding }) => (msg === 'finding' ? [(finding as { readonly code: string }).code] : []));
 
 const digests = () =>
-  [...fake.swarm.store.configs.values()].map(({ Spec }) => Spec.Labels['com.docker.interlock.digest']);
+  [...fake.swarm.store.configs.values()].flatMap(({ Spec }) => Spec.Labels['com.docker.interlock.digest'] ?? []);
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 

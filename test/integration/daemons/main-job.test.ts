@@ -281,8 +281,8 @@ describe('when the Engine misbehaves', () => {
     fake.fault({ match, action, times: 2 });
     addApp('two');
     await untilServed(['one', 'two']);
-    const configs = [...fake.swarm.store.configs.values()].map(
-      ({ Spec }) => Spec.Labels['com.docker.interlock.digest'],
+    const configs = [...fake.swarm.store.configs.values()].flatMap(
+      ({ Spec }) => Spec.Labels['com.docker.interlock.digest'] ?? [],
     );
     expect(new Set(configs).size).toBe(configs.length);
   });

@@ -129,11 +129,14 @@ function taskOf(fake: FakeEngine, daemons: Daemons) {
 
 /** What is stored of core's artifacts: the bytes as they are, and the text in them. */
 export function storedConfigs(fake: FakeEngine): readonly { readonly bytes: Buffer; readonly text: string }[] {
-  return [...fake.swarm.store.configs.values()].map(({ Spec }) => {
-    const bytes = Buffer.from(Spec.Data ?? '', 'base64');
-    const text = Spec.Labels[LABELS.encoding] === 'gzip' ? gunzipSync(bytes) : bytes;
-    return { bytes, text: text.toString() };
-  });
+  const all = [...fake.swarm.store.configs.values()];
+  return all
+    .filter(({ Spec }) => Spec.Labels[LABELS.digest] !== undefined)
+    .map(({ Spec }) => {
+      const bytes = Buffer.from(Spec.Data ?? '', 'base64');
+      const text = Spec.Labels[LABELS.encoding] === 'gzip' ? gunzipSync(bytes) : bytes;
+      return { bytes, text: text.toString() };
+    });
 }
 
 function table(port: number, sslPort: number, lines: string): string {
