@@ -46,6 +46,8 @@ export interface PrepareOptions {
   readonly port?: number;
   /** Default: the path in a container, where there is none. */
   readonly controlSocket?: string;
+  /** Where commands find core; default nowhere. */
+  readonly operatorSocket?: string;
 }
 
 /** By default in classic mode: there are no agents here. */
