@@ -7,6 +7,7 @@ import { type CorePlace, findCore, runInContainer } from '../core/engine/core-co
 import { ERRORS, isOperational, OperationalError } from '../runtime/errors.ts';
 import { createWireClient } from '../wire/client.ts';
 import type { OperatorCalls } from '../wire/operator.ts';
+import { readTlsFiles, type TlsMaterial } from '../wire/tls-files.ts';
 import { readToken } from '../wire/token-file.ts';
 import { type CliTools, EXIT, UsageError } from './command.ts';
 import { engineUrl, HOST_OPTION } from './engine-address.ts';
@@ -78,19 +79,27 @@ async function addressOf({ endpoint, 'token-file': tokenFile }: CoreValues, { en
 async function connected(
   endpoint: string,
   tokenFile: string | undefined,
-  { version }: CliTools,
+  { version, env }: CliTools,
   act: (core: OperatorCalls) => Promise<number>,
 ): Promise<number> {
   const token = tokenFile === undefined ? undefined : await readToken(tokenFile);
   if (tokenFile !== undefined && token === undefined) {
     throw new UsageError(`${tokenFile} holds no token that can be read`);
   }
-  const client = createWireClient({ endpoint, identity: { role: 'operator', version, token } });
+  const client = createWireClient({ endpoint, identity: { role: 'operator', version, token }, tls: tlsOf(endpoint, env) });
   try {
     return await act(client.operator);
   } finally {
     client.close();
   }
+}
+
+/** Where core asks for mutual TLS; never on its own socket. */
+function tlsOf(endpoint: string, env: CliTools['env']): TlsMaterial | undefined {
+  const [certPath, keyPath, caPath] = [env['INTERLOCK_TLS_CERT'], env['INTERLOCK_TLS_KEY'], env['INTERLOCK_TLS_CA']];
+  return endpoint.startsWith('unix:') || certPath === undefined || keyPath === undefined || caPath === undefined
+    ? undefined
+    : readTlsFiles({ certPath, keyPath, caPath });
 }
 
 async function inContainer({ host, core }: CoreValues, { env, argv, signal, stdout, stderr }: CliTools) {

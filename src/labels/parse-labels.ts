@@ -168,7 +168,7 @@ function noteUnknown(label: string, position: number): Note {
 const MISTYPED = /^(?:com\.)?(?:docker|mirantis)(?:\.ucp)?(?:\.(?:interlock|lbs?))+[._-]/i;
 
 function noteMistyped(label: string): readonly Note[] {
-  const begin = label.startsWith(LABEL_PREFIX) ? undefined : MISTYPED.exec(label)?.[0];
+  const begin = label.startsWith(LABEL_PREFIX) ? undefined : mistypedPrefix(label);
   const name = begin === undefined ? '' : label.slice(begin.length).toLowerCase();
   return Object.hasOwn(LABELS, name)
     ? [
@@ -180,6 +180,31 @@ function noteMistyped(label: string): readonly Note[] {
         },
       ]
     : [];
+}
+
+function mistypedPrefix(label: string): string | undefined {
+  const known = MISTYPED.exec(label)?.[0];
+  const begin = label.slice(0, label.lastIndexOf('.') + 1);
+  return known ?? (isOneSlip(begin.toLowerCase(), LABEL_PREFIX) ? begin : undefined);
+}
+
+/** One character is another or missing, or two stand in each other's place. */
+function isOneSlip(text: string, meant: string): boolean {
+  if (text.length > meant.length) {
+    return false;
+  }
+  let from = 0;
+  while (from < meant.length && text[from] === meant[from]) {
+    from += 1;
+  }
+  let behind = 0;
+  while (behind < Math.min(text.length, meant.length) - from && text.at(-1 - behind) === meant.at(-1 - behind)) {
+    behind += 1;
+  }
+  const differing = text.slice(from, text.length - behind);
+  const expected = meant.slice(from, meant.length - behind);
+  const isSwapped = differing.length === 2 && differing === `${expected[1] ?? ''}${expected[0] ?? ''}`;
+  return isSwapped || (differing.length <= 1 && expected.length <= 1);
 }
 
 function noteMisplaced(labels: readonly string[]): readonly Note[] {

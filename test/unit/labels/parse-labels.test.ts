@@ -166,6 +166,11 @@ it.each([
   'com.docker.interlock.hosts',
   'com.docker.ucp.lb.hosts',
   'docker.lb.hosts',
+  'com.docker.ib.hosts',
+  'com.docker.1b.Hosts',
+  'com.docker.bl.hosts',
+  'com.doker.lb.hosts',
+  'comdocker.lb.hosts',
 ])('asks for %s, which begins with nothing of ours, what was meant', (label) => {
   expect(parseLabels(service({ labels: { [label]: 'demo.local' } }))).toMatchObject({
     kind: 'unusable',
@@ -180,6 +185,9 @@ it.each([
   'com.docker.interlock.core.proxy',
   'com.docker.lbx.port',
   'com.docker.ucp.port',
+  'com.docker.lb',
+  'com.docker.abc.hosts',
+  'traefik.http.port',
   'com.example.lb.hosts',
   'hosts',
 ])('leaves %s alone', (label) => {

@@ -2,9 +2,15 @@
 import type { ClusterModel } from '../../../model/cluster.ts';
 import { compareText } from '../../../model/cluster.ts';
 import type { RoutesReport, RoutesRequest } from '../../../wire/swarm-view.ts';
-import type { OperatorParts } from './operator.ts';
+import type { Board } from '../../board.ts';
+import type { StatusParts } from './status.ts';
 
-export function routesReport({ board, facts, snapshots }: OperatorParts, request: RoutesRequest): RoutesReport {
+export interface RoutesParts extends Pick<StatusParts, 'snapshots'> {
+  readonly board: Pick<Board, 'extensions'>;
+  readonly facts: Pick<StatusParts['facts'], 'epoch'>;
+}
+
+export function routesReport({ board, facts, snapshots }: RoutesParts, request: RoutesRequest): RoutesReport {
   const clusters = [...board.extensions.values()]
     .filter(
       ({ settings }) => request.serviceCluster === undefined || settings.serviceCluster === request.serviceCluster,

@@ -6,8 +6,9 @@ import type { Service, Snapshot, Task } from '../../../model/snapshot.ts';
 import { isOperational } from '../../../runtime/errors.ts';
 import { refusal } from '../../../wire/errors.ts';
 import type { ServicesReport, ServicesRequest, ServiceView, TaskView } from '../../../wire/swarm-view.ts';
+import type { EngineApi } from '../../engine/engine-api.ts';
 import { nodeNames } from './node-names.ts';
-import type { OperatorParts } from './operator.ts';
+import type { StatusParts } from './status.ts';
 
 /** More are nobody's question. */
 const MAX_SERVICES = 20;
@@ -16,8 +17,12 @@ const MAX_LABELS = 500;
 const MAX_VALUE = 1_024;
 const MAX_SIMILAR = 5;
 
+export interface ServicesParts extends Pick<StatusParts, 'snapshots'> {
+  readonly engine: Pick<EngineApi, 'listTaskFates'>;
+}
+
 export async function servicesReport(
-  parts: Pick<OperatorParts, 'snapshots' | 'engine'>,
+  parts: ServicesParts,
   { names, mentions }: ServicesRequest,
   signal: AbortSignal,
 ): Promise<ServicesReport> {
@@ -60,7 +65,7 @@ function isMentioned({ labels, containerLabels }: Service, text: string): boolea
 
 /** Why tasks do not start or ended, by task: only the engine knows. Without its answer there is only less to say. */
 async function errorsOf(
-  engine: OperatorParts['engine'],
+  engine: ServicesParts['engine'],
   { id }: Service,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, string>> {

@@ -1,13 +1,24 @@
 /** How things stand: of core, of each cluster and its proxies, what moves, and all findings. */
 import { compareText } from '../../../model/cluster.ts';
 import type { Snapshot, Task } from '../../../model/snapshot.ts';
+import type { ReadableCell } from '../../../runtime/cell.ts';
+import type { Clock } from '../../../runtime/clock.ts';
 import type { ClusterStatus, MovingService, ProxyStatus, StatusReport } from '../../../wire/status-report.ts';
+import type { Board } from '../../board.ts';
 import { convergingServices } from '../../observe/converging.ts';
-import type { ClusterSessions } from '../handlers.ts';
+import type { ClusterSessions, Handlers, ServeFacts } from '../handlers.ts';
 import { nodeNames } from './node-names.ts';
-import type { OperatorParts } from './operator.ts';
 
-export function statusReport({ board, handlers, facts, snapshots, clock, startedAtMs }: OperatorParts): StatusReport {
+export interface StatusParts {
+  readonly board: Pick<Board, 'findings'>;
+  readonly handlers: Pick<Handlers, 'clusters'>;
+  readonly facts: Pick<ServeFacts, 'version' | 'epoch' | 'taskFeed'>;
+  readonly snapshots: ReadableCell<Snapshot>;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly startedAtMs: number;
+}
+
+export function statusReport({ board, handlers, facts, snapshots, clock, startedAtMs }: StatusParts): StatusReport {
   const snapshot = snapshots.get();
   const nowMs = clock.now();
   return {
