@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createBoard } from '../../../src/core/board.ts';
 import { createHandlers } from '../../../src/core/serve/handlers.ts';
-import { createArtifact } from '../../../src/model/artifact.ts';
+import { createArtifact, pieceOf } from '../../../src/model/artifact.ts';
 import { findingKey } from '../../../src/model/finding.ts';
 import { sha256Hex } from '../../../src/model/revision.ts';
 import type { WireHandlers } from '../../../src/wire/contract.ts';
@@ -47,8 +47,8 @@ http {
 `;
 }
 
-function artifactOf(text: string) {
-  return createArtifact([{ path: PATH, mode: 0o444, bytes: Buffer.from(text) }]);
+function artifactOf(...texts: readonly string[]) {
+  return createArtifact([{ path: PATH, mode: 0o444, pieces: texts.map((text) => pieceOf(Buffer.from(text))) }]);
 }
 
 /** Core's own desk with its wire, and nothing behind it. */
@@ -66,10 +66,11 @@ async function startCore(change: (handlers: WireHandlers) => Partial<WireHandler
   return {
     board,
     stop: () => server.stop(0),
-    deliver(text: string) {
+    deliver(text: string | readonly string[]) {
+      const pieces = [text].flat();
       order.sequence += 1;
-      const revision = { digest: sha256Hex(Buffer.from(text)), sequence: order.sequence, versionIndex: order.sequence };
-      const artifact = artifactOf(text);
+      const revision = { digest: sha256Hex(pieces.join('')), sequence: order.sequence, versionIndex: order.sequence };
+      const artifact = artifactOf(...pieces);
       extension.rendered.set({ revision, artifact, requirements: { networks: [], secrets: [] } });
       return artifact.digest;
     },
@@ -235,6 +236,38 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
     const again = await startCore();
     again.deliver(file('whole'));
     await eventually(async () => (await ask()) === 'whole');
+    expect(await agent.master()).toBe(master);
+  });
+
+  it('takes a file in pieces: what is new in it alone, also after a cut in the middle of one', async () => {
+    const asked: number[] = [];
+    const cut = { on: false };
+    const core = await startCore((handlers) => ({
+      fetchBlobs: async (caller, digests, signal) => {
+        asked.push(digests.length);
+        const blobs = await handlers.fetchBlobs(caller, digests, signal);
+        return cut.on ? blobs.map(({ digest, bytes }) => ({ digest, bytes: bytes.subarray(1) })) : blobs;
+      },
+    }));
+    await using agent = await startAgent();
+    const master = await agent.master();
+    const pools = Array.from({ length: 40 }, (_, at) => `  upstream p${at} {\n    server 127.0.0.1:${at + 1};\n  }\n`);
+    const inPieces = (answer: string) => {
+      const text = file(answer);
+      const inside = text.indexOf('http {\n') + 'http {\n'.length;
+      return [text.slice(0, inside), ...pools, text.slice(inside)];
+    };
+    core.deliver(inPieces('one'));
+    await eventually(async () => (await ask()) === 'one');
+    cut.on = true;
+    core.deliver(inPieces('two'));
+    await eventually(() => asked.length === 2);
+    await eventually(async () => (await agent.log()).some(({ msg }) => msg === 'the file did not come'));
+    expect(await ask()).toBe('one');
+    cut.on = false;
+    core.deliver(inPieces('three'));
+    await eventually(async () => (await ask()) === 'three');
+    expect(asked).toEqual([42, 1, 1]);
     expect(await agent.master()).toBe(master);
   });
 

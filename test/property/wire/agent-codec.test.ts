@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createArtifact, manifestOf } from '../../../src/model/artifact.ts';
+import { createArtifact, manifestOf, type PieceRef, pieceOf } from '../../../src/model/artifact.ts';
 import { createFinding } from '../../../src/model/finding.ts';
 import { sha256Hex } from '../../../src/model/revision.ts';
 import {
@@ -16,7 +16,7 @@ import {
 } from '../../../src/wire/agent-codec.ts';
 import { assembleBlobs, piecesOf } from '../../../src/wire/blobs.ts';
 import type { AgentDirective, AgentOutcome } from '../../../src/wire/contract.ts';
-import { BLOB_PIECE_BYTES } from '../../../src/wire/limits.ts';
+import { BLOB_PIECE_BYTES, MAX_PIECES } from '../../../src/wire/limits.ts';
 
 const digests = fc.stringMatching(/^[0-9a-f]{64}$/);
 const ids = fc.stringMatching(/^[A-Za-z0-9._-]{1,30}$/);
@@ -85,6 +85,37 @@ describe('what agent and core say to each other', () => {
     for (const directive of directives) {
       expect(decodeDirective(encodeDirective(directive))).toEqual(directive);
     }
+  });
+});
+
+describe('a manifest with pieces', () => {
+  const revision = { digest: sha256Hex(Buffer.from('r')), sequence: 3, versionIndex: 7, epoch: 'e' };
+  const artifact = (texts: readonly string[]) =>
+    createArtifact([
+      { path: '/etc/nginx/nginx.conf', mode: 0o444, pieces: texts.map((text) => pieceOf(Buffer.from(text))) },
+    ]);
+
+  it('arrives as it was sent', () => {
+    fc.assert(
+      fc.property(fc.array(fc.string(), { minLength: 1, maxLength: 20 }), (texts) => {
+        const directive = { kind: 'serve', revision, manifest: manifestOf(artifact(texts)) } as const;
+        expect(decodeDirective(encodeDirective(directive))).toEqual(directive);
+      }),
+    );
+  });
+
+  it.each([
+    ['one piece', (pieces: readonly PieceRef[]) => pieces.slice(0, 1)],
+    ['sizes that are not the file', (pieces: readonly PieceRef[]) => [...pieces, ...pieces]],
+    [
+      'too many pieces',
+      (pieces: readonly PieceRef[]) => Array.from({ length: MAX_PIECES + 1 }, () => pieces[0] as PieceRef),
+    ],
+    ['a digest that is none', (pieces: readonly PieceRef[]) => pieces.map((piece) => ({ ...piece, digest: 'x' }))],
+  ])('is refused with %s', (_, change) => {
+    const { digest, entries } = manifestOf(artifact(['a', 'b']));
+    const manifest = { digest, entries: entries.map((entry) => ({ ...entry, pieces: change(entry.pieces ?? []) })) };
+    expect(() => decodeDirective(encodeDirective({ kind: 'serve', revision, manifest }))).toThrow(/pieces/);
   });
 });
 

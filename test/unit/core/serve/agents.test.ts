@@ -3,7 +3,7 @@ import { getHeapStatistics } from 'node:v8';
 import { describe, expect, it } from 'vitest';
 import { createBoard } from '../../../../src/core/board.ts';
 import { type AgentsDesk, createAgentsDesk } from '../../../../src/core/serve/agents.ts';
-import { createArtifact, manifestOf } from '../../../../src/model/artifact.ts';
+import { createArtifact, manifestOf, pieceOf } from '../../../../src/model/artifact.ts';
 import { createFinding, findingKey } from '../../../../src/model/finding.ts';
 import { sha256Hex } from '../../../../src/model/revision.ts';
 import { createCell } from '../../../../src/runtime/cell.ts';
@@ -20,6 +20,10 @@ const hello = (taskId: string, artifactDigest?: string): AgentHello => ({
   proxyVersion: '1.30.6',
   artifactDigest,
 });
+const cut = (...texts: readonly string[]) =>
+  createArtifact([
+    { path: '/etc/nginx/nginx.conf', mode: 0o444, pieces: texts.map((text) => pieceOf(Buffer.from(text))) },
+  ]);
 const artifactOf = (text: string) =>
   createArtifact([{ path: '/etc/nginx/nginx.conf', mode: 0o444, bytes: Buffer.from(text) }]);
 const applied = (text: string, findings: AgentReport['findings'] = []): AgentReport => ({
@@ -50,12 +54,12 @@ function setUp(hitless = true, reloadsPerMinute?: number) {
     time,
     board,
     extension,
-    render(text: string, losses?: number) {
+    render(text: string, losses?: number, artifact = artifactOf(text)) {
       sequence += 1;
       const revision = { digest: sha256Hex(Buffer.from(text)), sequence, versionIndex: sequence };
       const requirements = { networks: [], secrets: [] };
       const known = losses === undefined ? {} : { losses };
-      extension.rendered.set({ revision, artifact: artifactOf(text), requirements, ...known });
+      extension.rendered.set({ revision, artifact, requirements, ...known });
     },
     sessions: () => extension.agents.get()?.sessions ?? [],
     agents: extension.agents,
@@ -304,6 +308,10 @@ describe('blobs', () => {
     }
     const blob = (text: string) => manifestOf(artifactOf(text)).entries[0]?.blob ?? '';
     expect(desk.blobs([blob('four'), blob('two')]).map(({ bytes }) => String(bytes))).toEqual(['four', 'two']);
+    render('five', undefined, cut('fi', 've'));
+    await eventually(() => told(agent.directives).includes(artifactOf('five').digest));
+    const parts = [blob('five'), sha256Hex('ve'), sha256Hex('fi')];
+    expect(desk.blobs(parts).map(({ bytes }) => String(bytes))).toEqual(['five', 've', 'fi']);
     for (const gone of [blob('one'), '0'.repeat(64)]) {
       expect(() => desk.blobs([gone])).toThrow(/no artifact of late/);
     }

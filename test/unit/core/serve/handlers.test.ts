@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createBoard, type DeliveryState } from '../../../../src/core/board.ts';
 import { createHandlers } from '../../../../src/core/serve/handlers.ts';
-import { type ConfigArtifact, createArtifact, manifestOf } from '../../../../src/model/artifact.ts';
+import { type ConfigArtifact, createArtifact, manifestOf, pieceOf } from '../../../../src/model/artifact.ts';
 import { buildModels } from '../../../../src/model/build.ts';
 import type { ClusterModel } from '../../../../src/model/cluster.ts';
 import { createFinding, findingKey } from '../../../../src/model/finding.ts';
@@ -62,6 +62,10 @@ async function next(stream: AsyncIterator<ModelMessage>): Promise<ModelMessage> 
 
 function artifact(text: string, path = PATH): ConfigArtifact {
   return createArtifact([{ path, mode: 0o444, bytes: Buffer.from(text) }]);
+}
+
+function cut(...texts: readonly string[]): ConfigArtifact {
+  return createArtifact([{ path: PATH, mode: 0o444, pieces: texts.map((text) => pieceOf(Buffer.from(text))) }]);
 }
 
 function submission(revision: RevisionRef, of: ConfigArtifact, withBlobs = true): Submission {
@@ -205,6 +209,24 @@ describe('taking artifacts', () => {
     expect(await submit(submission(revision, of, false))).toEqual({ kind: 'accepted' });
   });
 
+  it('asks for the pieces it lacks, and keeps those it holds', async () => {
+    const { submit, extension, revision } = await connected();
+    const [one, two] = [cut('head', 'a', 'b'), cut('head', 'A', 'b')];
+    const sent = (of: ConfigArtifact, ...at: readonly number[]) => ({
+      ...submission(revision, of, false),
+      blobs: at.flatMap((index) => of.files[0]?.pieces[index] ?? []),
+    });
+    await submit(sent(one, 0, 1, 2));
+    const before = extension.rendered.get()?.artifact.files[0]?.pieces;
+    const missing = two.files[0]?.pieces[1]?.digest;
+    expect(await submit(sent(two))).toEqual({ kind: 'missing', blobs: [missing] });
+    expect(extension.rendered.get()?.artifact.digest).toBe(one.digest);
+    expect(await submit(sent(two, 1))).toEqual({ kind: 'accepted' });
+    const [file] = extension.rendered.get()?.artifact.files ?? [];
+    expect(String(file?.bytes)).toBe('headAb');
+    expect(file?.pieces.map((piece) => before?.includes(piece))).toEqual([true, false, true]);
+  });
+
   it('takes the artifact of a revision that was overtaken meanwhile, but not one older than what it has', async () => {
     const { submit, publish, stream, revision } = await connected();
     publish(modelFor('b.local'));
@@ -228,6 +250,21 @@ describe('taking artifacts', () => {
       (revision: RevisionRef) => {
         const good = submission(revision, artifact('x'));
         return { ...good, blobs: good.blobs.map((blob) => ({ ...blob, bytes: Buffer.from('y') })) };
+      },
+    ],
+    [
+      'pieces that are not those of the file',
+      (revision: RevisionRef) => {
+        const [good, other] = [cut('head', 'a'), cut('head', 'b')];
+        const entries = manifestOf(good).entries.map((entry, at) => ({
+          ...entry,
+          pieces: manifestOf(other).entries[at]?.pieces,
+        }));
+        return {
+          ...submission(revision, good, false),
+          manifest: { digest: good.digest, entries },
+          blobs: other.files[0]?.pieces ?? [],
+        };
       },
     ],
     [
