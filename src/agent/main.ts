@@ -13,6 +13,8 @@ import type { StdioOptions } from 'node:child_process';
 import type { Clock } from '../runtime/clock.ts';
 import { toError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
+import { ownAddressTowards } from '../runtime/own-address.ts';
+import { createProbeServer, type Readiness } from '../runtime/probe-server.ts';
 import { deliverOrders } from './delivery/deliver.ts';
 import { type CoreAddress, type Delivery, openDelivery } from './delivery/delivery.ts';
 import {
@@ -24,6 +26,7 @@ import {
   type StoppedState,
   stoppedFrom,
 } from './lifecycle.ts';
+import { type AgentMetrics, agentReadiness, createAgentMetrics } from './metrics.ts';
 import { makeMissingDirectories, WRITABLE_DIRECTORIES } from './nginx/directories.ts';
 import { type NginxExit, type NginxProcess, startNginx, untilReady } from './nginx/process.ts';
 import { reload } from './nginx/reload.ts';
@@ -48,6 +51,12 @@ export interface AgentOptions {
   readonly tokenFile?: string | undefined;
   /** Our own version, e.g. `0.1.0`; for status only. */
   readonly version?: string | undefined;
+  /** Where probes and scrapes are answered, on the network that leads to core; default: nowhere. */
+  readonly metricsPort?: number | undefined;
+  /** Where `/readyz` alone is answered, on every network; default: nowhere. */
+  readonly readyPort?: number | undefined;
+  /** How long NGINX serves on after the first word to stop, while `/readyz` says 503 already; default 0. */
+  readonly leaveDelayMs?: number | undefined;
 }
 
 export interface AgentContext {
@@ -74,7 +83,8 @@ const READY_POLL_MS = 20;
  */
 export async function agentMain(options: AgentOptions, context: AgentContext): Promise<number> {
   const { logger, signal } = context;
-  const agent = createAgent(logger);
+  const metrics = createAgentMetrics(options.version ?? '', context.clock);
+  const agent = createLeaving(createAgent(logger), options.leaveDelayMs ?? 0, context);
   const unlisten = listenToSignals(context.signals ?? process, (name) => agent.handle({ kind: 'signal', name }));
   const onAbort = (): void => agent.handle({ kind: 'abort' });
   signal.addEventListener('abort', onAbort);
@@ -86,7 +96,7 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
     const version = await readNginxVersion(options.nginxBinary);
     reportVersion(version, logger);
     await makeMissingDirectories(context.directories ?? WRITABLE_DIRECTORIES, logger);
-    delivery = agent.leaving.aborted ? undefined : followIfThereIsCore(options, context, version);
+    delivery = agent.leaving.aborted ? undefined : followIfThereIsCore(options, context, version, metrics);
     const prepared = await prepareUnlessStopped(
       { ...options, version, inSwarm: options.taskId !== undefined },
       { ...context, delivery },
@@ -98,8 +108,10 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
     }
     const nginx = await startNginx(prepared.command, context.stdio ?? 'inherit');
     agent.attach(nginx);
-    return reportExit(await untilStopped(nginx, agent, { ...context, delivery, prepared }), logger);
+    const running = { ...context, delivery, prepared, metrics, options };
+    return reportExit(await untilStopped(nginx, agent, running), logger);
   } finally {
+    agent.close();
     await delivery?.close();
     signal.removeEventListener('abort', onAbort);
     unlisten();
@@ -110,6 +122,7 @@ function followIfThereIsCore(
   { endpoint, extension, taskId, nodeId, tokenFile, version, configPath }: AgentOptions,
   { clock, logger }: AgentContext,
   nginx: NginxVersion | undefined,
+  metrics: AgentMetrics,
 ): Delivery | undefined {
   if (endpoint === undefined || extension === undefined || taskId === undefined) {
     return undefined;
@@ -122,7 +135,13 @@ function followIfThereIsCore(
     tokenFile: tokenFile ?? '',
     version: version ?? '',
   };
-  return openDelivery(core, { configPath, proxyVersion: nginx?.join('.') ?? '', clock, logger });
+  return openDelivery(core, {
+    configPath,
+    proxyVersion: nginx?.join('.') ?? '',
+    watcher: metrics.client,
+    clock,
+    logger,
+  });
 }
 
 /** `undefined`: told to stop before there was an NGINX. */
@@ -153,12 +172,14 @@ function reportVersion(version: NginxVersion | undefined, logger: Logger): void 
 }
 
 interface Running extends AgentContext {
+  readonly options: AgentOptions;
+  readonly metrics: AgentMetrics;
   readonly delivery: Delivery | undefined;
   readonly prepared: Prepared;
 }
 
 /** Waits for the end of NGINX, and meanwhile for its being ready; then carries out what core says. Returns how it ended. */
-async function untilStopped(nginx: NginxProcess, agent: Agent, running: Running): Promise<StoppedState> {
+async function untilStopped(nginx: NginxProcess, agent: LeavingAgent, running: Running): Promise<StoppedState> {
   const { clock, logger } = running;
   const life = new AbortController();
   const ended = nginx.exited.then((exit) => {
@@ -169,18 +190,55 @@ async function untilStopped(nginx: NginxProcess, agent: Agent, running: Running)
     agent.handle({ kind: 'ready' });
     await deliverWhileServing(nginx, agent, running);
   });
+  const probing = answerProbes(nginx, agent, running, life.signal);
   const watched = working.catch((error: unknown) => {
     if (!life.signal.aborted && !agent.leaving.aborted) {
       // Whatever is wrong with the delivery, traffic comes first: NGINX serves on, and core sees the session silent.
       logger.error({ err: toError(error) }, 'delivery has ended; NGINX serves what it has');
     }
   });
-  const [stopped] = await Promise.all([ended, watched]);
+  const [stopped] = await Promise.all([ended, watched, probing]);
   return stopped;
 }
 
+/** NGINX's ports come first: the agent takes its own when NGINX has opened them. Ends with NGINX. */
+async function answerProbes(
+  nginx: NginxProcess,
+  agent: LeavingAgent,
+  { options, metrics, delivery, logger, clock }: Running,
+  signal: AbortSignal,
+): Promise<void> {
+  const { endpoint, metricsPort, readyPort } = options;
+  const ready = (): Readiness => agentReadiness(agent.state(), agent.isLeaving(), delivery);
+  metrics.read({ ready, delivery, nginxPid: nginx.pid });
+  const common = { ready, logger, clock };
+  const servers = [
+    ...(metricsPort === undefined || endpoint === undefined
+      ? []
+      : [
+          createProbeServer({
+            ...common,
+            name: 'probes',
+            address: async (scope) => ({ host: await ownAddressTowards(endpoint, scope), port: metricsPort }),
+            metrics: metrics.text,
+          }),
+        ]),
+    ...(readyPort === undefined
+      ? []
+      : [
+          createProbeServer({
+            ...common,
+            name: 'ready',
+            address: () => Promise.resolve({ host: '0.0.0.0', port: readyPort }),
+          }),
+        ]),
+  ];
+  await untilReady(nginx, clock, READY_POLL_MS, signal).catch(() => undefined); // it ended: nothing to tell
+  await Promise.all(servers.map((server) => server.run(signal).catch(() => undefined)));
+}
+
 async function deliverWhileServing(nginx: NginxProcess, agent: Agent, running: Running): Promise<void> {
-  const { delivery, prepared, clock, logger } = running;
+  const { delivery, prepared, metrics, clock, logger } = running;
   if (delivery === undefined || prepared.staged === undefined) {
     return;
   }
@@ -193,9 +251,12 @@ async function deliverWhileServing(nginx: NginxProcess, agent: Agent, running: R
   await deliverOrders(
     {
       ...delivery,
-      localise: prepared.localise,
-      stage,
-      reload: (signal) => reload({ nginx, complaints, send, clock, logger }, signal),
+      ...metrics.watched({
+        fetcher: delivery.fetcher,
+        localise: prepared.localise,
+        stage,
+        reload: (signal) => reload({ nginx, complaints, send, clock, logger }, signal),
+      }),
       clock,
       logger: logger.child({ area: 'delivery' }),
     },
@@ -223,6 +284,57 @@ interface Agent {
   attach(nginx: NginxProcess): void;
   /** The process is gone. */
   end(exit: NginxExit): StoppedState;
+}
+
+interface LeavingAgent extends Agent {
+  /** Told to stop, though NGINX may not be yet. */
+  isLeaving(): boolean;
+  /** Nothing is waited for any more. */
+  close(): void;
+}
+
+/**
+ * Says first that it leaves, and stops after that: a first word to stop waits `delayMs` while NGINX serves, so that an outer balancer
+ * sees `/readyz` and goes elsewhere. A second word, or an end of NGINX by itself, waits for nothing.
+ */
+function createLeaving(agent: Agent, delayMs: number, { clock, logger }: AgentContext): LeavingAgent {
+  const over = new AbortController();
+  let isLeaving = false;
+
+  async function stopLater(event: AgentEvent): Promise<void> {
+    await clock.sleep(delayMs, over.signal);
+    agent.handle(event);
+  }
+
+  return {
+    ...agent,
+    isLeaving: () => isLeaving,
+    close: () => over.abort(),
+    handle(event) {
+      const isFirstStop = !isLeaving && isStop(event);
+      isLeaving ||= isFirstStop;
+      if (isFirstStop && delayMs > 0 && agent.state().kind === 'serving' && !isFast(event)) {
+        logger.info({ delayMs }, 'leaving: not ready any more, NGINX serves on for a while');
+        stopLater(event).catch(() => undefined); // a second word, or NGINX ended
+        return;
+      }
+      if (event.kind === 'abort' && !isFirstStop) {
+        return; // a first stop, never a second one
+      }
+      if (isStop(event)) {
+        over.abort();
+      }
+      agent.handle(event);
+    },
+  };
+}
+
+function isStop(event: AgentEvent): boolean {
+  return event.kind === 'abort' || (event.kind === 'signal' && event.name !== 'SIGHUP' && event.name !== 'SIGUSR1');
+}
+
+function isFast(event: AgentEvent): boolean {
+  return event.kind === 'signal' && event.name === 'SIGINT';
 }
 
 /** Owns the state: every change goes through `setState`, and NGINX is told what the step says. */

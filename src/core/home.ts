@@ -22,6 +22,7 @@ export async function findHome(engine: EngineApi, settings: CoreSettings, signal
     stack: service?.labels[LABELS.stack],
     controlNetworkIds: service === undefined ? [] : await controlNetworks(engine, service, signal),
     endpoint,
+    metricsPort: settings.metricsListen?.port,
   };
 }
 

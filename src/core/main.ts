@@ -6,6 +6,7 @@ import { createBackoff } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { isOperational, toError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
+import { createProbeServer, type Readiness } from '../runtime/probe-server.ts';
 import { type Component, runComponents } from '../runtime/supervisor.ts';
 import type { CoreSettings } from '../settings/core-settings.ts';
 import { CONTROL_SOCKET, watchSwarm } from '../swarmkit/watch-client.ts';
@@ -16,6 +17,8 @@ import { createDockerodeEngine } from './engine/dockerode-engine.ts';
 import type { EngineApi } from './engine/engine-api.ts';
 import { readEngineTls } from './engine/tls-files.ts';
 import { findHome } from './home.ts';
+import { createConvergence } from './metrics/convergence.ts';
+import { type CoreMetrics, coreReadiness, createCoreMetrics } from './metrics/core-metrics.ts';
 import { createFeedChoice } from './observe/feed-choice.ts';
 import { createObserver } from './observe/observer.ts';
 import { createPollFeed } from './observe/poll-feed.ts';
@@ -40,6 +43,8 @@ export interface CoreOptions {
   readonly engine?: EngineApi;
   /** For tests: hears the port that was bound when `ListenAddr` says 0. */
   readonly onListening?: (port: number) => void;
+  /** For tests: the same of `MetricsListenAddr`. */
+  readonly onProbing?: (port: number) => void;
   /** For tests: another path than that of the mounted control socket. */
   readonly controlSocket?: string;
 }
@@ -61,8 +66,10 @@ const STOP_GRACE_MS = 2_000;
 export async function coreMain(options: CoreOptions, { signal, logger, clock }: DaemonTools): Promise<void> {
   const { settings, version } = options;
   const startedAtMs = clock.now();
-  const engine =
-    options.engine ?? createDockerodeEngine({ dockerUrl: settings.dockerUrl, tls: readEngineTls(settings.dockerTls) });
+  const metrics = createCoreMetrics(version, clock);
+  const engine = metrics.engine(
+    options.engine ?? createDockerodeEngine({ dockerUrl: settings.dockerUrl, tls: readEngineTls(settings.dockerTls) }),
+  );
   const home = await settle(engine, settings, { signal, logger, clock });
   logger.info(
     { version, endpoint: home.endpoint, stack: home.stack, extensions: settings.extensions.map(({ name }) => name) },
@@ -71,7 +78,7 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
 
   const board = createBoard(settings.extensions, findingKey, findingLog(logger));
   board.setFindings('settings', options.findings);
-  const feed = chooseFeed(options, engine, { clock, logger });
+  const feed = chooseFeed(options, engine, metrics, { clock, logger });
   const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS });
   const taskFeed = () => feed.status.get() ?? ({ kind: 'poll', reason: 'core is starting' } as const);
   const { reloadsPerMinute } = settings;
@@ -98,10 +105,16 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
     access,
   });
   const { listen } = settings;
-  const server = createWireServer({ listen, handlers, operator, authenticate, operatorSocket, logger, clock });
+  const { onCallEnd } = metrics;
+  const counted = metrics.handlers(handlers, board);
+  const wire = { listen, handlers: counted, operator, authenticate, operatorSocket, onCallEnd, logger, clock };
+  const server = createWireServer(wire);
+  metrics.readBoard({ board, clusters: () => handlers.clusters(), feed: taskFeed });
 
   await runComponents(
     [
+      ...answerProbes(options, board, metrics, { clock, logger }),
+      createConvergence({ board, snapshots, clock, ...metrics.convergence }),
       ...observer.components,
       tellOfFeed(settings, feed, board),
       pins.component,
@@ -121,12 +134,27 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
 function chooseFeed(
   { settings, controlSocket = CONTROL_SOCKET }: CoreOptions,
   engine: EngineApi,
+  { watch: counted, onRepairs }: Pick<CoreMetrics, 'watch' | 'onRepairs'>,
   tools: Pick<DaemonTools, 'clock' | 'logger'>,
 ): FeedChoice {
   const { pollIntervalMs: pollMs, taskFeed } = settings;
   const poll = createPollFeed(engine, tools.clock, { pollMs, convergingMs: CONVERGING_MS });
-  const watch = createWatchFeed(engine, watchSwarm, tools, { socketPath: controlSocket, driftMs: RESYNC_MS });
+  const watchOptions = { socketPath: controlSocket, driftMs: RESYNC_MS, onRepairs };
+  const watch = createWatchFeed(engine, counted(watchSwarm), tools, watchOptions);
   return createFeedChoice(taskFeed, { poll, watch }, tools);
+}
+
+function answerProbes(
+  { settings: { metricsListen }, onProbing }: CoreOptions,
+  board: Board,
+  { text }: Pick<CoreMetrics, 'text'>,
+  tools: Pick<DaemonTools, 'clock' | 'logger'>,
+): readonly Component[] {
+  const address = metricsListen && (() => Promise.resolve(metricsListen));
+  const ready = (): Readiness => coreReadiness(board);
+  return address === undefined
+    ? []
+    : [createProbeServer({ name: 'probes', address, ready, metrics: text, onListening: onProbing, ...tools })];
 }
 
 /** An operator who asked for the watch hears that it is not there; the others find it in the status. */

@@ -46,6 +46,13 @@ const LISTEN: ValueKind<ListenAddress> = {
   },
 };
 
+const PROBE_LISTEN: ValueKind<ListenAddress | 'off'> = {
+  type: 'address or off',
+  expected: 'an address such as ":9090", or "off"',
+  shape: anyOf({ enum: ['off'] }, ADDRESS_SHAPE),
+  read: (raw) => (typeof raw === 'string' && raw.trim() === 'off' ? 'off' : LISTEN.read(raw)),
+};
+
 const ENDPOINT: ValueKind<string> = {
   type: 'address',
   expected: 'a host and a port such as "tasks.interlock_core:8080"',
@@ -137,6 +144,12 @@ export const CORE_SCHEMA = z.object({
   ListenAddr: key(LISTEN, { host: '0.0.0.0', port: 8080 }, 'Address of the gRPC API for extensions and proxies.', {
     shownDefault: '`":8080"`',
   }),
+  MetricsListenAddr: key(
+    PROBE_LISTEN,
+    { host: '0.0.0.0', port: 9090 },
+    'Address of `/metrics`, `/healthz` and `/readyz`; `"off"`: none. Extensions and proxies take its port, on the control network.',
+    { shownDefault: '`":9090"`', ours: true },
+  ),
   DockerURL: key(DOCKER_URL, 'unix:///var/run/docker.sock', 'The Docker API: a socket or a TCP address.'),
   TLSCACert: key(ABSOLUTE_PATH, undefined, 'CA file for the Docker API over TLS.'),
   TLSCert: key(ABSOLUTE_PATH, undefined, 'Client certificate file for the same.'),
@@ -227,6 +240,18 @@ export const EXTENSION_SCHEMA = z.object({
   TargetPort: key(PORT, undefined, 'Container port for HTTP. The same as `Port` in `Config`: set one of the two.', {
     shownDefault: '`80`',
   }),
+  ReadyPort: key(
+    OPTIONAL_PORT,
+    undefined,
+    'Published port for an outer balancer\'s health check: `/readyz` of the proxy on that node. Needs `PublishMode = "host"`; missing or 0: none.',
+    { ours: true },
+  ),
+  ProxyLeaveDelay: key(
+    duration(),
+    0,
+    'How long a proxy that is told to stop serves on while `/readyz` says 503 already, so that an outer balancer leaves first.',
+    { shownDefault: '`"0s"`', ours: true },
+  ),
   PublishedSSLPort: key(OPTIONAL_PORT, undefined, 'Published port for TLS; missing or 0: not published.'),
   TargetSSLPort: key(
     PORT,

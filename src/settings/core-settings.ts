@@ -20,6 +20,8 @@ export { formatProblems, type SettingsProblem } from './problem.ts';
 export interface CoreSettings {
   /** Where the gRPC API listens. */
   readonly listen: { readonly host: string; readonly port: number };
+  /** Where probes and scrapes are answered; `undefined`: nowhere. Extensions and proxies take the port. */
+  readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
   readonly dockerUrl: string;
   /** `undefined`: no TLS towards the Docker API. */
   readonly dockerTls: DockerTls | undefined;
@@ -70,7 +72,8 @@ export function parseCoreSettings(
   }
   const top = readTable(CORE_SCHEMA, toml.table, '');
   const grpc = readGrpc(top.written);
-  const extensions = readExtensions(top.written, options.images ?? OUR_IMAGES);
+  const metricsPort = top.ok && top.values.MetricsListenAddr !== 'off' ? top.values.MetricsListenAddr.port : undefined;
+  const extensions = readExtensions(top.written, options.images ?? OUR_IMAGES, metricsPort);
   const problems = [...problemsOf(top), ...grpc.problems, ...extensions.problems];
   const waiting = top.ok ? findWaitingKeys('core', CORE_SCHEMA, top) : [];
   const findings = [...top.findings, ...waiting, ...grpc.findings, ...extensions.findings];
@@ -91,6 +94,7 @@ function toCoreSettings(
 ): CoreSettings {
   return {
     listen: table.ListenAddr,
+    metricsListen: table.MetricsListenAddr === 'off' ? undefined : table.MetricsListenAddr,
     dockerUrl: table.DockerURL,
     dockerTls: toDockerTls(table),
     pollIntervalMs: table.PollInterval,
@@ -141,7 +145,7 @@ interface ReadExtensions {
   readonly findings: readonly Finding[];
 }
 
-function readExtensions(top: WrittenKeys, images: OurImages): ReadExtensions {
+function readExtensions(top: WrittenKeys, images: OurImages, metricsPort: number | undefined): ReadExtensions {
   const written = top.get('Extensions');
   const tables = written?.raw ?? {};
   if (!isTable(tables)) {
@@ -156,7 +160,7 @@ function readExtensions(top: WrittenKeys, images: OurImages): ReadExtensions {
   }
   const outcomes = names.map((name) => readExtension(name, tables[name], joinPath(path, name), images));
   const read = outcomes.filter((outcome) => outcome.ok);
-  const clashes = findClashes(read.map((outcome) => ({ ...outcome.settings, path: outcome.path })));
+  const clashes = findClashes(read.map((outcome) => ({ ...outcome.settings, metricsPort, path: outcome.path })));
   return {
     settings: read.map((outcome) => outcome.settings),
     problems: [...outcomes.flatMap((outcome) => (outcome.ok ? [] : outcome.problems)), ...clashes],

@@ -14,6 +14,9 @@ export interface Claims {
   readonly publishedSslPort: number | undefined;
   readonly targetPort: number;
   readonly targetSslPort: number;
+  readonly readyPort: number | undefined;
+  /** Of `MetricsListenAddr`: the proxy's agent listens there too. */
+  readonly metricsPort: number | undefined;
 }
 
 /** One thing that one extension claims; no two claims may have the same `scope` and `value`. */
@@ -37,7 +40,15 @@ export function findClashes(extensions: readonly Claims[]): readonly SettingsPro
       problems.push({ path: claim.path, found: describeFound(claim.value), expected });
     }
   }
-  return problems;
+  return [...problems, ...extensions.flatMap(readyPortProblems)];
+}
+
+/** Through the routing mesh any proxy may answer, and that says nothing about the node that was asked. */
+function readyPortProblems({ path, publishMode, readyPort }: Claims): readonly SettingsProblem[] {
+  const found = describeFound(readyPort);
+  return readyPort !== undefined && publishMode === 'ingress'
+    ? [{ path: joinPath(path, 'ReadyPort'), found, expected: 'none, or PublishMode = "host" beside it' }]
+    : [];
 }
 
 function claimsOf(extension: Claims): readonly Claim[] {
@@ -47,9 +58,21 @@ function claimsOf(extension: Claims): readonly Claim[] {
     { scope: 'cluster', value: extension.serviceCluster, path: at('ServiceCluster'), what: 'service cluster' },
     { scope: 'service', value: extension.serviceName, path: at('ServiceName'), what: 'service name' },
     { scope: 'service', value: extension.proxyServiceName, path: at('ProxyServiceName'), what: 'service name' },
+    ...probeClaims(extension),
     { scope: `target ${path}`, value: extension.targetPort, path: at('TargetPort'), what: 'container port' },
     { scope: `target ${path}`, value: extension.targetSslPort, path: at('TargetSSLPort'), what: 'container port' },
     ...publishedClaims(extension),
+  ];
+}
+
+/** The agent's own listeners stand beside NGINX's in the same container. */
+function probeClaims({ path, metricsPort, readyPort }: Claims): readonly Claim[] {
+  const scope = `target ${path}`;
+  return [
+    ...(metricsPort === undefined ? [] : [{ scope, value: metricsPort, path: 'MetricsListenAddr', what: 'port' }]),
+    ...(readyPort === undefined
+      ? []
+      : [{ scope, value: readyPort, path: joinPath(path, 'ReadyPort'), what: 'container port' }]),
   ];
 }
 
@@ -59,6 +82,7 @@ function publishedClaims(extension: Claims): readonly Claim[] {
   const ports = [
     ['PublishedPort', extension.publishedPort],
     ['PublishedSSLPort', extension.publishedSslPort],
+    ['ReadyPort', extension.readyPort],
   ] as const;
   return ports.flatMap(([key, value]) =>
     value === undefined ? [] : [{ scope, value, path: joinPath(extension.path, key), what: 'published port' }],

@@ -14,6 +14,8 @@ export interface ExtensionDaemonSettings {
   readonly nginxBinary: string;
   /** Where the role's token is mounted; the file may be missing. Default `/run/secrets/interlock-token`. */
   readonly tokenFile: string;
+  /** Where probes and scrapes are answered, on the network that leads to core; `undefined`: nowhere. */
+  readonly metricsPort: number | undefined;
 }
 
 export interface AgentDaemonSettings {
@@ -28,6 +30,12 @@ export interface AgentDaemonSettings {
   readonly nginxBinary: string;
   /** Where the role's token is mounted; the file may be missing. Default `/run/secrets/interlock-token`. */
   readonly tokenFile: string;
+  /** Where probes and scrapes are answered, on the network that leads to core; `undefined`: nowhere. */
+  readonly metricsPort: number | undefined;
+  /** Where `/readyz` alone is answered, on every network; `undefined`: nowhere. */
+  readonly readyPort: number | undefined;
+  /** Between the word to stop and NGINX's; default 0. */
+  readonly leaveDelayMs: number;
 }
 
 export type DaemonSettingsOutcome<Settings> =
@@ -41,7 +49,8 @@ export function parseExtensionSettings(env: Environment): DaemonSettingsOutcome<
   const extension = required(readExtensionName(env), 'INTERLOCK_EXTENSION');
   const nginxBinary = readBinary(env);
   const tokenFile = readTokenFile(env);
-  return endpoint.ok && extension.ok && nginxBinary.ok && tokenFile.ok
+  const metricsPort = readVariable(env, 'INTERLOCK_METRICS_PORT', PORT);
+  return endpoint.ok && extension.ok && nginxBinary.ok && tokenFile.ok && metricsPort.ok
     ? {
         ok: true,
         settings: {
@@ -49,9 +58,10 @@ export function parseExtensionSettings(env: Environment): DaemonSettingsOutcome<
           extension: extension.value,
           nginxBinary: nginxBinary.value ?? DEFAULT_BINARY,
           tokenFile: tokenFile.value ?? DEFAULT_TOKEN_FILE,
+          metricsPort: numberOf(metricsPort.value),
         },
       }
-    : { ok: false, problems: problemsOf([endpoint, extension, nginxBinary, tokenFile]) };
+    : { ok: false, problems: problemsOf([endpoint, extension, nginxBinary, tokenFile, metricsPort]) };
 }
 
 export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<AgentDaemonSettings> {
@@ -62,7 +72,12 @@ export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<Agen
   const nodeId = readVariable(env, 'INTERLOCK_NODE_ID', ID);
   const nginxBinary = readBinary(env);
   const tokenFile = readTokenFile(env);
-  return endpoint.ok && extension.ok && configPath.ok && taskId.ok && nodeId.ok && nginxBinary.ok && tokenFile.ok
+  const metricsPort = readVariable(env, 'INTERLOCK_METRICS_PORT', PORT);
+  const readyPort = readVariable(env, 'INTERLOCK_READY_PORT', PORT);
+  const leaveDelay = readVariable(env, 'INTERLOCK_LEAVE_DELAY_MS', MILLISECONDS);
+  const probes = metricsPort.ok && readyPort.ok && leaveDelay.ok;
+  const identity = endpoint.ok && extension.ok && taskId.ok && nodeId.ok && tokenFile.ok;
+  return identity && configPath.ok && nginxBinary.ok && probes
     ? {
         ok: true,
         settings: {
@@ -73,9 +88,30 @@ export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<Agen
           nodeId: nodeId.value,
           nginxBinary: nginxBinary.value ?? DEFAULT_BINARY,
           tokenFile: tokenFile.value ?? DEFAULT_TOKEN_FILE,
+          metricsPort: numberOf(metricsPort.value),
+          readyPort: numberOf(readyPort.value),
+          leaveDelayMs: numberOf(leaveDelay.value) ?? 0,
         },
       }
-    : { ok: false, problems: problemsOf([endpoint, extension, configPath, taskId, nodeId, nginxBinary, tokenFile]) };
+    : {
+        ok: false,
+        problems: problemsOf([
+          endpoint,
+          extension,
+          configPath,
+          taskId,
+          nodeId,
+          nginxBinary,
+          tokenFile,
+          metricsPort,
+          readyPort,
+          leaveDelay,
+        ]),
+      };
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(text);
 }
 
 const DEFAULT_BINARY = 'nginx';
@@ -97,6 +133,11 @@ const NAME: Grammar = {
 };
 const PATH: Grammar = { pattern: /^\/[A-Za-z0-9._+@/-]{1,255}$/, expected: 'an absolute path' };
 const ID: Grammar = { pattern: /^[A-Za-z0-9._-]{1,128}$/, expected: "Swarm's id" };
+const PORT: Grammar = {
+  pattern: /^(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])$/,
+  expected: 'a port from 1 to 65535',
+};
+const MILLISECONDS: Grammar = { pattern: /^\d{1,9}$/, expected: 'a number of milliseconds' };
 const BINARY: Grammar = { pattern: /^[A-Za-z0-9._+@/-]{1,255}$/, expected: 'a program name or path' };
 
 type Variable<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: SettingsProblem };

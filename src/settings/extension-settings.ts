@@ -52,6 +52,10 @@ export interface ExtensionSettings {
   readonly targetPort: Port;
   readonly publishedSslPort: Port | undefined;
   readonly targetSslPort: Port;
+  /** Published for `/readyz`, in host mode only; `undefined`: not published. */
+  readonly readyPort: Port | undefined;
+  /** Between the word to stop and NGINX's. */
+  readonly proxyLeaveDelayMs: number;
   readonly hitless: boolean;
   readonly template: string | undefined;
   readonly configImage: string | undefined;
@@ -241,6 +245,8 @@ function toExtensionSettings(
     publishMode: table.PublishMode,
     publishedPort: table.PublishedPort === 'none' ? undefined : table.PublishedPort,
     publishedSslPort: table.PublishedSSLPort === 'none' ? undefined : table.PublishedSSLPort,
+    readyPort: table.ReadyPort === 'none' ? undefined : table.ReadyPort,
+    proxyLeaveDelayMs: table.ProxyLeaveDelay,
     hitless: table.HitlessServiceUpdate,
     template: table.Template,
     configImage: table.ConfigImage,

@@ -23,6 +23,10 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
       'missing: the tasks of the service that core runs as, at the port of ListenAddr',
     ),
   ]),
+  MetricsListenAddr: proven(
+    [inFile('unit/settings/core-settings', 'reads MetricsListenAddr = %s')],
+    'A key of ours: metrics and readiness of all three daemons.',
+  ),
   DockerURL: proven([
     inFile('unit/core/engine/docker-url', 'reads %s'),
     inFile('unit/core/engine/dockerode-engine', 'speaks TCP too'),
@@ -174,6 +178,21 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     CONSTRAINT,
   ),
   ProxyPlacementPreferences: proven([toSpec('ProxyPlacementPreferences')]),
+  ReadyPort: proven(
+    [
+      toSpec('ReadyPort'),
+      inFile(
+        'unit/settings/core-settings',
+        'takes a ReadyPort in host mode only: the routing mesh would ask any proxy',
+      ),
+      inFile('unit/agent/leaving', 'says that it leaves before NGINX is told to'),
+    ],
+    'A key of ours: an outer balancer asks it whether a proxy should get new connections.',
+  ),
+  ProxyLeaveDelay: proven(
+    [toSpec('ProxyLeaveDelay'), inFile('unit/agent/leaving', 'says that it leaves before NGINX is told to')],
+    'A key of ours: an outer balancer leaves before the proxy does.',
+  ),
   ProxyUpdateDelay: proven([toSpec('ProxyUpdateDelay')]),
   ServiceCluster: proven([
     OWN_CLUSTER,

@@ -6,6 +6,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import { createWireClient } from '../../wire/client.ts';
 import { createTokenSource } from '../../wire/token-file.ts';
+import { type ClientWatcher, watchedClient } from '../../wire/watched-client.ts';
 import { type CoreLinkParts, followCore, type Order } from './core-link.ts';
 import { createFetcher, type Fetcher } from './fetch.ts';
 import { NOTHING_YET, type Standing } from './standing.ts';
@@ -32,23 +33,28 @@ export interface Delivery {
 export interface DeliveryTools {
   readonly configPath: string;
   readonly proxyVersion: string;
+  readonly watcher: ClientWatcher;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 /** Begins to follow core at once. */
-export function openDelivery(core: CoreAddress, { configPath, proxyVersion, clock, logger }: DeliveryTools): Delivery {
+export function openDelivery(
+  core: CoreAddress,
+  { configPath, proxyVersion, watcher, clock, logger }: DeliveryTools,
+): Delivery {
   const { endpoint, extension, version, taskId, nodeId } = core;
   const client = createWireClient({
     endpoint,
     identity: { role: 'proxy', extension, version },
     token: createTokenSource(core.tokenFile, logger),
   });
+  const watched = watchedClient(client, watcher);
   const life = new AbortController();
   const orders = createCell<Order>();
   const standing = createCell<Standing>(NOTHING_YET);
   const parts: CoreLinkParts = {
-    client,
+    client: watched,
     task: { taskId, nodeId, proxyVersion },
     standing,
     orders,
@@ -59,7 +65,7 @@ export function openDelivery(core: CoreAddress, { configPath, proxyVersion, cloc
   return {
     orders,
     standing,
-    fetcher: createFetcher(client, configPath),
+    fetcher: createFetcher(watched, configPath),
     async close() {
       life.abort();
       await following;

@@ -13,6 +13,11 @@ export function acceptingWorkers(masterPid: number): readonly number[] {
   });
 }
 
+/** Pids of all its workers, those that finish what they have included. */
+export function workers(masterPid: number): readonly number[] {
+  return childrenOf(masterPid).filter((pid) => titleOf(pid).includes('worker process'));
+}
+
 /** Pids, of whatever kind. One short read where the kernel has CONFIG_PROC_CHILDREN, else a look at every process: a proxy's container has a handful. */
 export function childrenOf(pid: number): readonly number[] {
   const listed = readOrNothing(`/proc/${pid}/task/${pid}/children`);

@@ -19,6 +19,8 @@ export interface WatchFeedOptions {
   readonly socketPath: string;
   /** Between two lists of everything, in ms. */
   readonly driftMs: number;
+  /** Hears how many changes a drift check found. */
+  readonly onRepairs?: ((repairs: number) => void) | undefined;
 }
 
 export interface WatchListener {
@@ -282,7 +284,7 @@ const nothingOpen: OpenQuestions = { versions: [], removals: [] };
  * @throws OperationalError FEED.LOST when the stream left something out: a new one begins with a list.
  */
 async function checkDrift(
-  { engine, context, memory, listener, tools }: Stream,
+  { engine, context, memory, listener, options, tools }: Stream,
   inbox: Inbox,
   before: OpenQuestions,
   signal: AbortSignal,
@@ -298,6 +300,7 @@ async function checkDrift(
   const repairs = missed.length + overdue;
   if (repairs > 0) {
     memory.repairs += repairs;
+    options.onRepairs?.(repairs);
     listener.onLive(reasonOf(memory));
     tools.logger.warn({ area: 'feed', repairs, total: memory.repairs, missed: missed.slice(0, 5) }, 'drift repaired');
     throw watchFailure('broken', `the drift check found ${repairs} changes that the stream had left out`);

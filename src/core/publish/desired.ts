@@ -17,6 +17,8 @@ export interface Home {
   readonly controlNetworkIds: readonly string[];
   /** What extensions and agents dial, `host:port`. */
   readonly endpoint: string;
+  /** Of `MetricsListenAddr`; `undefined`: no probes anywhere. */
+  readonly metricsPort?: number | undefined;
 }
 
 /** An artifact that was rendered from a model, with what a proxy needs to serve it. */
@@ -42,7 +44,7 @@ export function extensionSpec(settings: ExtensionSettings, home: Home, token: Re
     TaskTemplate: marked({
       ContainerSpec: {
         ...lockedDown(settings.image, settings.args, settings.containerLabels, home),
-        Env: [`INTERLOCK_ENDPOINT=${home.endpoint}`, `INTERLOCK_EXTENSION=${settings.name}`],
+        Env: [`INTERLOCK_ENDPOINT=${home.endpoint}`, `INTERLOCK_EXTENSION=${settings.name}`, ...probePort(home)],
         Mounts: [tmpfs('/run', 64), tmpfs('/tmp', 64)],
         ...mountedSecrets(secrets),
       },
@@ -88,6 +90,8 @@ export function proxySpec(
           `INTERLOCK_CONFIG_PATH=${settings.proxyConfigPath}`,
           'INTERLOCK_TASK_ID={{.Task.ID}}',
           'INTERLOCK_NODE_ID={{.Node.ID}}',
+          ...probePort(home),
+          ...leaving(settings),
         ],
         // /run: staging holds the running file and the next at once, tens of MiB for many hosts. A tmpfs costs only what is used.
         Mounts: [tmpfs('/run', 64), tmpfs('/var/cache/nginx', 256)],
@@ -104,6 +108,17 @@ export function proxySpec(
     RollbackConfig: updateConfig(order, delayMs),
     EndpointSpec: endpointSpec(settings),
   };
+}
+
+function probePort({ metricsPort }: Home): readonly string[] {
+  return metricsPort === undefined ? [] : [`INTERLOCK_METRICS_PORT=${metricsPort}`];
+}
+
+function leaving({ readyPort, proxyLeaveDelayMs }: ExtensionSettings): readonly string[] {
+  return [
+    ...(readyPort === undefined ? [] : [`INTERLOCK_READY_PORT=${readyPort}`]),
+    ...(proxyLeaveDelayMs === 0 ? [] : [`INTERLOCK_LEAVE_DELAY_MS=${proxyLeaveDelayMs}`]),
+  ];
 }
 
 /** A spec ready to be written: with the label that the next three-way merge starts from, and others that are no part of it. */
@@ -235,6 +250,7 @@ function endpointSpec(settings: ExtensionSettings): SpecJson {
   const ports = [
     publishedPort(settings.publishedPort, settings.targetPort, settings.publishMode),
     publishedPort(settings.publishedSslPort, settings.targetSslPort, settings.publishMode),
+    ...(settings.readyPort === undefined ? [] : [publishedPort(settings.readyPort, settings.readyPort, 'host')]),
   ].flat();
   return { Mode: settings.publishMode === 'host' ? 'dnsrr' : 'vip', ...(ports.length === 0 ? {} : { Ports: ports }) };
 }

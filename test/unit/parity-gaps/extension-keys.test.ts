@@ -92,6 +92,18 @@ const ROWS: readonly Row[] = [
     spec: { TaskTemplate: { Placement: { Preferences: [{ Spread: { SpreadDescriptor: 'node.labels.zone' } }] } } },
   },
   {
+    key: 'ReadyPort',
+    lines: 'PublishMode = "host"\nReadyPort = 8081',
+    of: 'proxy',
+    spec: ports({ Protocol: 'tcp', TargetPort: 8081, PublishedPort: 8081, PublishMode: 'host' }),
+  },
+  {
+    key: 'ProxyLeaveDelay',
+    lines: 'ProxyLeaveDelay = "5s"',
+    of: 'proxy',
+    spec: container({ Env: expect.arrayContaining(['INTERLOCK_LEAVE_DELAY_MS=5000']) as string[] }),
+  },
+  {
     key: 'ProxyUpdateDelay',
     lines: 'ProxyUpdateDelay = "30s"',
     of: 'proxy',

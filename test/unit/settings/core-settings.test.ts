@@ -62,11 +62,28 @@ PollInterval = "3s"
 `;
 
 describe('parseCoreSettings', () => {
+  it.each([
+    ['":9191"', { host: '0.0.0.0', port: 9191 }],
+    ['"10.0.0.5:9090"', { host: '10.0.0.5', port: 9090 }],
+    ['"off"', undefined],
+  ])('reads MetricsListenAddr = %s', (written, metricsListen) => {
+    expect(parse(`MetricsListenAddr = ${written}\n[Extensions.default]`).settings.metricsListen).toEqual(metricsListen);
+  });
+
+  it('takes a ReadyPort in host mode only: the routing mesh would ask any proxy', () => {
+    expect(problemsOf('[Extensions.default]\nReadyPort = 8081')).toEqual([
+      'Extensions.default.ReadyPort: found 8081 (whole number), expected none, or PublishMode = "host" beside it',
+    ]);
+    const { settings } = parse('[Extensions.default]\nPublishMode = "host"\nReadyPort = 8081');
+    expect(settings.extensions[0]?.readyPort).toBe(8081);
+  });
+
   it('fills in every default of a file with one empty extension', () => {
     const { settings, findings } = parse('[Extensions.default]');
     expect(findings).toEqual([]);
     expect(settings).toEqual({
       listen: { host: '0.0.0.0', port: 8080 },
+      metricsListen: { host: '0.0.0.0', port: 9090 },
       dockerUrl: 'unix:///var/run/docker.sock',
       dockerTls: undefined,
       pollIntervalMs: 3000,
@@ -105,6 +122,8 @@ describe('parseCoreSettings', () => {
           targetPort: 80,
           publishedSslPort: undefined,
           targetSslPort: 443,
+          readyPort: undefined,
+          proxyLeaveDelayMs: 0,
           hitless: true,
           template: undefined,
           configImage: undefined,
@@ -359,6 +378,18 @@ ProxyServiceName = "interlock-proxy-a"
       'Extensions.b.ServiceName: found "one" (string), expected another service name than that of Extensions.a.ServiceName',
       'Extensions.b.ProxyServiceName: found "interlock-proxy-a" (string), expected another service name than that of Extensions.a.ProxyServiceName',
       'Extensions.b.PublishedPort: found 80 (whole number), expected another published port than that of Extensions.a.PublishedPort',
+    ]);
+  });
+
+  it('name a proxy port that the agent beside NGINX needs', () => {
+    const host = 'PublishMode = "host"\nPublishedPort = 80\n';
+    expect(problemsOf(`[Extensions.a]\n${host}TargetPort = 9090`)).toEqual([
+      'Extensions.a.TargetPort: found 9090 (whole number), expected another container port than that of MetricsListenAddr',
+    ]);
+    expect(problemsOf(`MetricsListenAddr = ":9191"\n[Extensions.a]\n${host}TargetPort = 9090`)).toEqual([]);
+    expect(problemsOf(`[Extensions.a]\n${host}ReadyPort = 80\n`)).toEqual([
+      'Extensions.a.TargetPort: found 80 (whole number), expected another container port than that of Extensions.a.ReadyPort',
+      'Extensions.a.ReadyPort: found 80 (whole number), expected another published port than that of Extensions.a.PublishedPort',
     ]);
   });
 

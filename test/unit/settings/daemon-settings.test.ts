@@ -11,6 +11,7 @@ describe('parseExtensionSettings', () => {
         extension: 'default',
         nginxBinary: 'nginx',
         tokenFile: '/run/secrets/interlock-token',
+        metricsPort: undefined,
       },
     });
   });
@@ -41,6 +42,27 @@ describe('parseExtensionSettings', () => {
 });
 
 describe('parseAgentSettings', () => {
+  it('reads where to answer probes, and how long to leave', () => {
+    const env = {
+      INTERLOCK_METRICS_PORT: '9090',
+      INTERLOCK_READY_PORT: '65535',
+      INTERLOCK_LEAVE_DELAY_MS: '5000',
+    };
+    expect(parseAgentSettings(env)).toMatchObject({
+      settings: { metricsPort: 9090, readyPort: 65_535, leaveDelayMs: 5_000 },
+    });
+    expect(parseAgentSettings({})).toMatchObject({
+      settings: { metricsPort: undefined, readyPort: undefined, leaveDelayMs: 0 },
+    });
+  });
+
+  it.each(['0', '65536', '80a', '-1', ' 80'])('refuses the port "%s"', (port) => {
+    expect(parseAgentSettings({ INTERLOCK_READY_PORT: port })).toMatchObject({
+      ok: false,
+      problems: [{ path: 'INTERLOCK_READY_PORT' }],
+    });
+  });
+
   it('needs nothing: a proxy in classic mode runs from its file alone', () => {
     expect(parseAgentSettings({})).toMatchObject({
       ok: true,
