@@ -2,6 +2,7 @@
  * The calls of the service `Operator`: what people ask of core, for the role operator alone. One line here per call. Its messages have a
  * codec file beside this one, its answer a file in `core/serve/operator/`; client and server need nothing more.
  */
+import { decodeDiagnoseRequest, decodeDiagnosis, encodeDiagnoseRequest, encodeDiagnosis } from './diagnosis-codec.ts';
 import { type BytesMethod, bytesMethod } from './proto.ts';
 import {
   decodeCompareReport,
@@ -63,6 +64,7 @@ export const OPERATOR = {
     [encodeRotateRequest, decodeRotateRequest],
     [encodeRotateReport, decodeRotateReport],
   ),
+  diagnose: call('Diagnose', [encodeDiagnoseRequest, decodeDiagnoseRequest], [encodeDiagnosis, decodeDiagnosis]),
 } as const;
 
 export type OperatorCallName = keyof typeof OPERATOR;

@@ -155,6 +155,7 @@ export const SAMPLE_OPERATOR: OperatorCalls = {
   rollback: () => Promise.reject(refusal('not-found', 'no history here')),
   unpin: () => Promise.reject(refusal('not-found', 'no history here')),
   rotateTokens: () => Promise.resolve({ tokens: [] }),
+  diagnose: () => Promise.resolve({ checks: [] }),
 };
 
 /** Servers and clients that end with the test: `await using`-like, by hand because Node 20 has no such syntax. */

@@ -30,6 +30,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./explain.ts')).explainCommand,
   },
   {
+    name: 'doctor',
+    operands: '',
+    summary: 'what is wrong with core, its Swarm, proxies and routed services',
+    load: async () => (await import('./doctor.ts')).doctorCommand,
+  },
+  {
     name: 'snapshot',
     operands: '--out DIR',
     summary: 'save what core sees of a live Swarm as files',

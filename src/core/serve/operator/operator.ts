@@ -4,8 +4,8 @@ import type { ReadableCell } from '../../../runtime/cell.ts';
 import type { Clock } from '../../../runtime/clock.ts';
 import type { OperatorCalls } from '../../../wire/operator.ts';
 import type { Board } from '../../board.ts';
-import type { EngineApi } from '../../engine/engine-api.ts';
 import type { Handlers, ServeFacts } from '../handlers.ts';
+import { type DoctorParts, diagnosis } from './doctor.ts';
 import { compareReport, type RevisionParts, revisionsReport, rollback, unpin } from './revisions.ts';
 import { routesReport } from './routes.ts';
 import { servicesReport } from './services.ts';
@@ -17,7 +17,7 @@ export interface OperatorParts extends RevisionParts, TokenParts {
   readonly handlers: Pick<Handlers, 'clusters'>;
   readonly facts: Pick<ServeFacts, 'version' | 'epoch' | 'taskFeed'>;
   readonly snapshots: ReadableCell<Snapshot>;
-  readonly engine: Pick<EngineApi, 'listTaskFates'>;
+  readonly engine: DoctorParts['engine'];
   readonly clock: Pick<Clock, 'now'>;
   readonly startedAtMs: number;
 }
@@ -32,5 +32,6 @@ export function createOperatorCalls(parts: OperatorParts): OperatorCalls {
     rollback: (request, signal) => rollback(parts, request, signal),
     unpin: (request, signal) => unpin(parts, request, signal),
     rotateTokens: async (request) => rotateTokens(parts, request),
+    diagnose: (_request, signal) => diagnosis(parts, signal),
   };
 }
