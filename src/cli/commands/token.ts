@@ -6,7 +6,7 @@ import { type CliTools, defineCommand, EXIT, UsageError } from '../command.ts';
 import { CORE_HELP, CORE_OPTIONS, withCore } from '../core-link.ts';
 import { jsonText, plain } from '../show/text.ts';
 
-const HELP = `interlock token rotate: replace the tokens by which extensions and proxies show core who they are.
+const HELP = `interlock token: replace the tokens by which extensions and proxies show core who they are.
 
 Usage
   interlock token rotate [--extension NAME] [--role extension|proxy] [--wait] [--timeout SECONDS] [--json]
