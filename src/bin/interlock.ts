@@ -11,6 +11,7 @@ import { type Command, parseCommandLine } from '../cli/command-line.ts';
 import { readCoreSettings } from '../cli/config-file.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { ERRORS, isOperational, OperationalError, toError } from '../runtime/errors.ts';
+import { keepHeapSmall } from '../runtime/heap.ts';
 import { createLogger, type Logger } from '../runtime/logging.ts';
 import { formatProblems } from '../settings/core-settings.ts';
 import { parseAgentSettings, parseExtensionSettings } from '../settings/daemon-settings.ts';
@@ -135,6 +136,7 @@ function runCore(configPath: string): Daemon {
   return async (tools) => {
     const { settings, findings } = readCoreSettings(configPath);
     const { coreMain } = await import('../core/main.ts');
+    keepHeapSmall();
     await coreMain(
       {
         settings,
