@@ -8,7 +8,8 @@
 #                                            imports it under TAG (nothing to do if TAG is that very base)
 #   debian.sh minbase [forky|trixie]         prints a .tar for `docker import` with bash and coreutils, for services in tests
 #   debian.sh nginx-root                     prints an unpacked root filesystem with NGINX, for chroot
-#   debian.sh tool haproxy|wrk|h2load        installs it on the machine if it is missing (for benches), prints its path
+#   debian.sh tool haproxy|wrk|h2load|promtool
+#                                            installs it on the machine if it is missing (for tests and benches), prints its path
 #   debian.sh warm                           builds all of it
 #
 # An artefact's name carries the digest of its recipe; it is made beside its place and moved there when it is whole.
@@ -262,7 +263,8 @@ case ${1:-} in
     case ${2:-} in
       haproxy | wrk) tool "$2" "$2" ;;
       h2load) tool h2load nghttp2-client ;;
-      *) die "there is no tool '${2:-}'" "haproxy, wrk or h2load" ;;
+      promtool) tool promtool prometheus ;;
+      *) die "there is no tool '${2:-}'" "haproxy, wrk, h2load or promtool" ;;
     esac ;;
   import) [ $# -ge 3 ] || die "import needs a base and a tag"; shift; import_base "$@" ;;
   warm) engine forky; base node-base; nginx_root; base nginx-base ;;
