@@ -1,6 +1,6 @@
 /** Tasks of ours that do not start, and what Swarm says about it. Fed with what the Snapshot shows; asks for errors only when needed. */
 import { createFinding, type Finding } from '../../model/finding.ts';
-import { type Service, type Snapshot, tasksOf } from '../../model/snapshot.ts';
+import { type Service, type Snapshot, type Task, tasksOf } from '../../model/snapshot.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { EngineApi, TaskFate } from '../engine/engine-api.ts';
 import { LABELS } from './names.ts';
@@ -24,15 +24,27 @@ export interface RollWatch {
 
 export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
   let unsettledSince: ReadonlyMap<string, number> = new Map();
+  /** By task. In a roll that gets on, each task waits for its node for a moment, and the roll as a whole takes longer than that. */
+  let waitingSince: ReadonlyMap<string, number> = new Map();
 
   return {
     async look(snapshot, names, signal) {
       const unsettled = snapshot.services.filter((service) => names.has(service.name) && !isSettled(service, snapshot));
-      unsettledSince = new Map(unsettled.map(({ id }) => [id, unsettledSince.get(id) ?? clock.now()]));
-      const slow = unsettled.filter(({ id }) => clock.now() - (unsettledSince.get(id) ?? 0) >= SLOW_START_MS);
+      const now = clock.now();
+      unsettledSince = new Map(unsettled.map(({ id }) => [id, unsettledSince.get(id) ?? now]));
+      const waiting = unsettled.flatMap(({ id }) => tasksOf(snapshot, id).filter(isWaiting));
+      waitingSince = new Map(waiting.map(({ id }) => [id, waitingSince.get(id) ?? now]));
+      const slow = unsettled.filter(({ id }) => now - (unsettledSince.get(id) ?? now) >= SLOW_START_MS);
+      const isPatient = ({ id }: TaskFate) => now - (waitingSince.get(id) ?? Number.NEGATIVE_INFINITY) < SLOW_START_MS;
       const findings: Finding[] = [];
       for (const service of slow) {
-        findings.push(...stuckFinding(service, await engine.listTaskFates(service.id, signal)));
+        const fates = await engine.listTaskFates(service.id, signal);
+        findings.push(
+          ...stuckFinding(
+            service,
+            fates.filter((fate) => !isPatient(fate)),
+          ),
+        );
       }
       const waits = unsettled.length > slow.length ? SLOW_START_MS : undefined;
       return { findings, holdMs: slow.length > 0 ? LOOK_AGAIN_MS : waits };
@@ -47,6 +59,11 @@ export function isSettled({ id, mode, updateState }: Service, snapshot: Snapshot
   );
   const replicas = mode.kind === 'replicated' ? mode.replicas : 0;
   return updateState !== 'updating' && wanted.length >= replicas && wanted.every(({ state }) => state === 'running');
+}
+
+/** For a node, an image, a first health check, or its predecessor's end. */
+function isWaiting({ desiredState, state }: Task): boolean {
+  return (desiredState === 'running' || desiredState === 'ready') && state !== 'running';
 }
 
 /** Of tasks that shall run, their errors; else of those that ended last. Only tasks of the present spec count. */
