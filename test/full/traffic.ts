@@ -7,6 +7,8 @@ import { Agent, request } from 'undici';
 export interface Exchange {
   /** The proxy's address. */
   readonly base: string;
+  /** On a new connection, not on a kept one. */
+  readonly fresh: boolean;
   /** ms since the epoch. */
   readonly startedMs: number;
   readonly tookMs: number;
@@ -33,22 +35,30 @@ export interface TrafficOptions {
 /** No answer within this time is a failure. */
 const LIMIT_MS = 10_000;
 
+/**
+ * Who sends on a connection that has been idle for long may find it closed by a reload, and every browser then asks again. NGINX leaves
+ * one alone that was used within the last second (`keepalive_min_timeout`): so do we with those that were not used for half of it.
+ */
+const KEPT_MS = 500;
+
 export function startTraffic({ bases, host, everyMs = 50 }: TrafficOptions): Traffic {
-  const kept = new Agent({ connect: { timeout: LIMIT_MS }, headersTimeout: LIMIT_MS, bodyTimeout: LIMIT_MS });
+  const limits = { connect: { timeout: LIMIT_MS }, headersTimeout: LIMIT_MS, bodyTimeout: LIMIT_MS };
+  const kept = new Agent({ ...limits, keepAliveTimeout: KEPT_MS, keepAliveMaxTimeout: KEPT_MS });
+  const own = new Agent({ ...limits, pipelining: 0 });
   const exchanges: Exchange[] = [];
   const underWay = new Set<Promise<void>>();
   const beat = { count: 0 };
   const end: { stopped?: Promise<void> } = {};
 
-  async function exchange(base: string, reset: boolean): Promise<void> {
+  async function exchange(base: string, fresh: boolean): Promise<void> {
     const startedMs = Date.now();
-    const problem = await problemOf(base, reset);
-    exchanges.push({ base, startedMs, tookMs: Date.now() - startedMs, problem });
+    const problem = await problemOf(base, fresh);
+    exchanges.push({ base, fresh, startedMs, tookMs: Date.now() - startedMs, problem });
   }
 
-  async function problemOf(base: string, reset: boolean): Promise<string | undefined> {
+  async function problemOf(base: string, fresh: boolean): Promise<string | undefined> {
     try {
-      const { statusCode, body } = await request(base, { dispatcher: kept, headers: { host }, reset });
+      const { statusCode, body } = await request(base, { dispatcher: fresh ? own : kept, headers: { host } });
       await body.dump();
       return statusCode === 200 ? undefined : `status ${statusCode}`;
     } catch (error) {
@@ -72,7 +82,7 @@ export function startTraffic({ bases, host, everyMs = 50 }: TrafficOptions): Tra
   async function finish(): Promise<void> {
     clearInterval(timer);
     await Promise.all(underWay);
-    await kept.close();
+    await Promise.all([kept.close(), own.close()]);
   }
 
   const failed = (sinceMs = 0) =>
