@@ -1,5 +1,6 @@
 /** Whether the proxies serve what the model says, and what keeps them. Pure. */
 import type { ClusterStatus, ProxyStatus } from '../../wire/status-report.ts';
+import { pinText } from '../show/revisions.ts';
 import { type Standing, standingOf } from '../show/status.ts';
 import { shortId } from '../show/text.ts';
 import { bad, note, ok, type Step } from './explanation.ts';
@@ -11,7 +12,23 @@ export interface Needs {
 }
 
 export function deliverySteps(cluster: ClusterStatus, nowMs: number, needs: Needs = {}): readonly Step[] {
-  return [...renderSteps(cluster), ...proxySteps(cluster, nowMs), ...pendingSteps(cluster, needs)];
+  return [
+    ...pinSteps(cluster),
+    ...renderSteps(cluster),
+    ...proxySteps(cluster, nowMs),
+    ...pendingSteps(cluster, needs),
+  ];
+}
+
+function pinSteps({ pinned }: ClusterStatus): readonly Step[] {
+  return pinned === undefined
+    ? []
+    : [
+        note(
+          `the routes of this cluster are held at revision ${pinText(pinned)}: changes of labels wait`,
+          'interlock unpin',
+        ),
+      ];
 }
 
 function renderSteps({

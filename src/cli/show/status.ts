@@ -1,6 +1,7 @@
 /** `interlock status` as people read it. Pure: a StatusReport in, lines out. */
 import type { ClusterStatus, MovingService, ProxyStatus, StatusReport } from '../../wire/status-report.ts';
 import { countText, findingLines } from './findings.ts';
+import { pinText } from './revisions.ts';
 import { age, type Cell, clusterName, type Paint, plain, plural, short, shortId, table } from './text.ts';
 
 /** How a proxy stands to the newest artifact of its cluster. */
@@ -77,7 +78,7 @@ function coreLines({ version, nowMs, startedAtMs, observedAtMs, taskFeed }: Stat
 }
 
 function clusterLines(cluster: ClusterStatus, nowMs: number, paint: Paint): readonly string[] {
-  const { extension, serviceCluster, extensionConnected, extensionService, refusedReason } = cluster;
+  const { extension, serviceCluster, extensionConnected, extensionService, refusedReason, pinned } = cluster;
   const connected = extensionConnected
     ? paint('good', 'connected')
     : paint('bad', `not connected: docker service ps ${plain(extensionService)}`);
@@ -85,10 +86,15 @@ function clusterLines(cluster: ClusterStatus, nowMs: number, paint: Paint): read
     `${paint('strong', 'cluster')}  ${clusterName(serviceCluster)}  [Extensions.${plain(extension)}]`,
     `  extension  ${connected}`,
     `  revision   ${revisionText(cluster, paint)}`,
+    ...(pinned === undefined ? [] : [`  ${paint('warn', 'PINNED')}     ${paint('warn', pinnedText(pinned))}`]),
     ...(refusedReason === undefined ? [] : [`  ${paint('bad', 'refused')}    ${short(refusedReason, 1_000)}`]),
     ...deliveryLines(cluster, paint),
     ...proxyLines(cluster, nowMs, paint),
   ];
+}
+
+function pinnedText(pin: NonNullable<ClusterStatus['pinned']>): string {
+  return `its routes are held at revision ${pinText(pin)}: changes of labels wait until interlock unpin`;
 }
 
 /** What core hands out, whether it is rendered, and whether the file is in Swarm for a proxy that starts while core is away. */
