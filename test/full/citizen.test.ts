@@ -334,3 +334,17 @@ describe('application networks', () => {
     600_000,
   );
 });
+
+describe('the only worker', () => {
+  it('lost by power: extension and proxy move to the manager, which has no constraint of its own against them', async () => {
+    await useConfig(interlock, DEFAULT.replace('ProxyConstraints = ["node.role==worker"]\n', ''));
+    await settled();
+    await interlock.swarm.killNode(2);
+    await eventually(async () => {
+      const { TaskTemplate } = (await interlock.inspectService('interlock-proxy')).Spec;
+      expect(JSON.stringify(TaskTemplate)).not.toContain('node.role');
+    }, SLOW);
+    const manager = `http://${interlock.swarm.nodes[0]?.address ?? ''}:8080`;
+    await eventually(async () => expect((await interlock.ask(manager, 'app.local')).status).toBe(200), SLOW);
+  }, 600_000);
+});

@@ -6,7 +6,7 @@ import type { Cell } from '../../runtime/cell.ts';
 import type { DeliveryState, ExtensionBoard, Rendered } from '../board.ts';
 import type { AgentPresence } from './agent-watch.ts';
 import { type Attachments, attachmentsOf, unusedIds } from './attachments.ts';
-import type { Delivery } from './desired.ts';
+import type { Delivery, SpecJson } from './desired.ts';
 import type { Json } from './merge.ts';
 import { LABELS } from './names.ts';
 import { placed, placementFindings } from './placement.ts';
@@ -28,7 +28,8 @@ export interface Circumstances {
 export function lookAround(publishing: Publishing, snapshot: Snapshot, observed: Observed): Circumstances {
   const { board, extension, home, watches, patience, clock, memory } = publishing;
   const tables = [...board.extensions.values()].map((table) => table.settings);
-  const settings = placed(extension.settings, snapshot, tables);
+  const workers = watches.workers.look(snapshot.nodes, isAnywhere(appliedSpec(observed.proxy ?? observed.extension)));
+  const settings = placed(extension.settings, snapshot, tables, workers.areLost);
   const agents = extension.agents.get();
   const running = runningTasks(snapshot, observed.proxy?.id);
   const { presence, holdMs } = watches.agents.look(running, agents);
@@ -58,13 +59,23 @@ export function lookAround(publishing: Publishing, snapshot: Snapshot, observed:
     },
     storeInMs: watches.store.dueInMs(),
     gatherMs: mode === 'hitless' ? watches.gather.dueInMs() : 0,
-    holdMs: earliest([holdMs, watches.unused.dueInMs(patience.networkLingerMs)]),
+    holdMs: earliest([holdMs, watches.unused.dueInMs(patience.networkLingerMs), workers.dueInMs]),
     findings: [
       ...withoutAgent(extension, presence),
       ...unknownNetworks(publishing, wants.networks),
       ...placementFindings(extension.settings, snapshot),
     ],
   };
+}
+
+/** An applied spec that says nothing about nodes. */
+function isAnywhere(applied: SpecJson | undefined): boolean {
+  const placement = member(member(applied, 'TaskTemplate'), 'Placement');
+  return placement !== undefined && member(placement, 'Constraints') === undefined;
+}
+
+function member(value: Json | undefined, key: string): Json | undefined {
+  return typeof value === 'object' && value !== null && key in value ? (value as SpecJson)[key] : undefined;
 }
 
 /** The smallest of those that are set. */

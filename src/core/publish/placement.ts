@@ -2,11 +2,11 @@
  * Where extension and proxies may run when config.toml does not say: on workers when there are workers, on managers when there are
  * none. And what can be said of constraints and preferences that match nothing here. Pure.
  *
- * Only what an operator does to nodes counts (join, leave, promote, demote, drain), never what becomes of them (a worker that is down
- * for a moment), because every change of a constraint rolls the service.
+ * Only what an operator does to nodes counts (join, leave, promote, demote, drain), not what becomes of them (a worker that is down
+ * for a moment), because every change of a constraint rolls the service. Except when all workers are lost (`worker-watch.ts`).
  *
  *   the table has Constraints / ProxyConstraints of its own     -> those, and nothing is added
- *   there is no worker, or all are drained                      -> none
+ *   there is no worker, or all are drained, or all are lost     -> none
  *   proxies in host mode, more of them than there are workers   -> none: a host port is one proxy's, the others would never start
  *   else                                                        -> node.role==worker
  *
@@ -16,6 +16,7 @@ import { createFinding, type Finding } from '../../model/finding.ts';
 import type { Node, Service, Snapshot } from '../../model/snapshot.ts';
 import type { ExtensionSettings } from '../../settings/core-settings.ts';
 import { matchesNode, readConstraint } from './constraint.ts';
+import { isAWorkerThere } from './worker-watch.ts';
 
 const ON_WORKERS: readonly string[] = ['node.role==worker'];
 
@@ -24,8 +25,9 @@ export function placed(
   settings: ExtensionSettings,
   { nodes, services }: Pick<Snapshot, 'nodes' | 'services'>,
   tables: readonly ExtensionSettings[],
+  areWorkersLost = false,
 ): ExtensionSettings {
-  const workers = workersOf(nodes);
+  const workers = areWorkersLost ? 0 : workersOf(nodes);
   const { constraints, proxyConstraints } = settings;
   const isRoomy = settings.publishMode !== 'host' || hostPortDemand(settings, tables, services) <= workers;
   return {
@@ -37,9 +39,10 @@ export function placed(
 
 /** What of the nodes decides here: when this text changes, it is time to plan anew. */
 export function nodesOf({ nodes }: Pick<Snapshot, 'nodes'>): string {
-  return JSON.stringify(
+  return JSON.stringify([
     nodes.map(({ id, role, availability, labels }) => [id, role, availability === 'drain', labels]).sort(),
-  );
+    isAWorkerThere(nodes),
+  ]);
 }
 
 function workersOf(nodes: readonly Node[]): number {

@@ -11,6 +11,7 @@ import type { Memory } from './memory.ts';
 import { createRollWatch, type RollWatch } from './roll-watch.ts';
 import { createSettling, GATHER_PACE, type Settling, STORE_PACE } from './settling.ts';
 import { createUnusedWatch, type UnusedWatch } from './unused-watch.ts';
+import { createWorkerWatch, type WorkerWatch } from './worker-watch.ts';
 
 export interface PublisherTools {
   readonly engine: EngineApi;
@@ -43,6 +44,7 @@ export interface Watches {
   /** Of networks and secrets that are pending. */
   readonly gather: Settling;
   readonly unused: UnusedWatch;
+  readonly workers: WorkerWatch;
   readonly lastGood: LastGood;
 }
 
@@ -62,6 +64,7 @@ export function createWatches(engine: EngineApi, clock: Clock): Watches {
     store: createSettling(clock, STORE_PACE),
     gather: createSettling(clock, GATHER_PACE),
     unused: createUnusedWatch(clock),
+    workers: createWorkerWatch(clock),
     lastGood: {
       get(refused) {
         newest = newest?.artifact.digest === refused ? before : newest;

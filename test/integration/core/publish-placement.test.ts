@@ -88,6 +88,36 @@ describe('extension and proxies', () => {
     expect(constraintsOf(PROXY)).toEqual(WORKERS);
   });
 
+  it('are lent to managers when all workers are lost for a minute, and go back five minutes after one has come back', async () => {
+    join('w1');
+    const core = await start();
+    swarm().setNode('w1', { state: 'down' });
+    await core.pass(50_000);
+    expect(constraintsOf(PROXY)).toEqual(WORKERS);
+    await core.pass(20_000);
+    await settledOn(PROXY, 'm1', 'm1');
+    await eventually(() => JSON.stringify(hostsOf(EXTENSION)) === '["m1"]');
+
+    // It comes and goes: nothing is written for that, nor by a core that restarts.
+    const written = updates().length;
+    swarm().setNode('w1', { state: 'ready' });
+    await core.pass(240_000);
+    swarm().setNode('w1', { state: 'down' });
+    await core.pass(120_000);
+    await core.stop();
+    const next = world.startCore({ lines: 'HitlessServiceUpdate = false\n' });
+    next.render('one');
+    await next.pass(120_000);
+    expect(updates()).toHaveLength(written);
+
+    swarm().setNode('w1', { state: 'ready' });
+    await next.pass(240_000);
+    expect(updates()).toHaveLength(written);
+    await next.pass(70_000);
+    await settledOn(PROXY, 'w1', 'w1');
+    expect(constraintsOf(EXTENSION)).toEqual(WORKERS);
+  });
+
   it('are lent to managers while all workers are drained', async () => {
     join('w1');
     await start();

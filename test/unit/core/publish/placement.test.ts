@@ -79,6 +79,16 @@ describe('placement', () => {
 
     expect(nodesOf({ nodes: [two, { ...one, state: 'down', version: 9 }] })).toBe(base);
     expect(nodesOf({ nodes: [one, { ...two, availability: 'drain' }] })).not.toBe(base);
+    // But with the last one that is there.
+    const down = { state: 'down' } as const;
+    expect(
+      nodesOf({
+        nodes: [
+          { ...one, ...down },
+          { ...two, ...down },
+        ],
+      }),
+    ).not.toBe(base);
     expect(nodesOf({ nodes: [one, { ...two, role: 'manager' }] })).not.toBe(base);
     expect(nodesOf({ nodes: [one] })).not.toBe(base);
     expect(nodesOf({ nodes: [one, { ...two, labels: {} }] })).not.toBe(base);
