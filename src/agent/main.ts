@@ -15,6 +15,7 @@ import { toError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
 import { ownAddressTowards } from '../runtime/own-address.ts';
 import { createProbeServer, type Readiness } from '../runtime/probe-server.ts';
+import { readTlsFiles, type TlsMaterial, type TlsPaths } from '../wire/tls-files.ts';
 import { deliverOrders } from './delivery/deliver.ts';
 import { type CoreAddress, type Delivery, openDelivery } from './delivery/delivery.ts';
 import {
@@ -49,6 +50,8 @@ export interface AgentOptions {
   readonly nodeId?: string | undefined;
   /** Where the role's token is mounted; default: no token. */
   readonly tokenFile?: string | undefined;
+  /** For mutual TLS with core; default: plain. */
+  readonly tls?: TlsPaths | undefined;
   /** Our own version, e.g. `0.1.0`; for status only. */
   readonly version?: string | undefined;
   /** Where probes and scrapes are answered, on the network that leads to core; default: nowhere. */
@@ -119,12 +122,16 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
 }
 
 function followIfThereIsCore(
-  { endpoint, extension, taskId, nodeId, tokenFile, version, configPath }: AgentOptions,
+  { endpoint, extension, taskId, nodeId, tokenFile, tls, version, configPath }: AgentOptions,
   { clock, logger }: AgentContext,
   nginx: NginxVersion | undefined,
   metrics: AgentMetrics,
 ): Delivery | undefined {
   if (endpoint === undefined || extension === undefined || taskId === undefined) {
+    return undefined;
+  }
+  const material = tls && readTlsOrNot(tls, logger);
+  if (material === 'unusable') {
     return undefined;
   }
   const core: CoreAddress = {
@@ -133,6 +140,7 @@ function followIfThereIsCore(
     taskId,
     nodeId: nodeId ?? '',
     tokenFile: tokenFile ?? '',
+    tls: material,
     version: version ?? '',
   };
   return openDelivery(core, {
@@ -142,6 +150,16 @@ function followIfThereIsCore(
     clock,
     logger,
   });
+}
+
+/** Traffic comes first: an agent whose certificate cannot be used serves the mounted file, and core sees no session. */
+function readTlsOrNot(paths: TlsPaths, logger: Logger): TlsMaterial | 'unusable' {
+  try {
+    return readTlsFiles(paths);
+  } catch (error) {
+    logger.error({ err: toError(error) }, 'no mutual TLS with core: serving the mounted file');
+    return 'unusable';
+  }
 }
 
 /** `undefined`: told to stop before there was an NGINX. */

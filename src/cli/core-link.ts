@@ -86,7 +86,11 @@ async function connected(
   if (tokenFile !== undefined && token === undefined) {
     throw new UsageError(`${tokenFile} holds no token that can be read`);
   }
-  const client = createWireClient({ endpoint, identity: { role: 'operator', version, token }, tls: tlsOf(endpoint, env) });
+  const client = createWireClient({
+    endpoint,
+    identity: { role: 'operator', version, token },
+    tls: tlsOf(endpoint, env),
+  });
   try {
     return await act(client.operator);
   } finally {

@@ -17,11 +17,16 @@ export async function findHome(engine: EngineApi, settings: CoreSettings, signal
       'core does not run as a Swarm service of the engine at DockerURL, so extensions cannot find it: set EndpointOverride = "host:port" in config.toml',
     );
   }
+  const controlNetworkIds = service === undefined ? [] : await controlNetworks(engine, service, signal);
   return {
     serviceId: service?.id,
     stack: service?.labels[LABELS.stack],
-    controlNetworkIds: service === undefined ? [] : await controlNetworks(engine, service, signal),
+    controlNetworkIds,
+    addresses: (self?.addresses ?? [])
+      .filter(({ networkId }) => controlNetworkIds.includes(networkId))
+      .map(({ address }) => address),
     endpoint,
+    clientTls: settings.grpcTls?.clients,
     metricsPort: settings.metricsListen?.port,
   };
 }
@@ -34,4 +39,15 @@ async function controlNetworks(
 ): Promise<readonly string[]> {
   const services = await engine.listServices(signal);
   return services.find(({ id }) => id === service.id)?.networkIds ?? [];
+}
+
+/**
+ * Where the gRPC API listens. Without a host in config.toml not on docker_gwbridge, which every node has and its host and neighbours
+ * reach, but on core's own networks alone, and on loopback for the HEALTHCHECK.
+ */
+export function listenHosts({ listen }: Pick<CoreSettings, 'listen'>, { addresses = [] }: Home): readonly string[] {
+  if (listen.host !== '') {
+    return [listen.host];
+  }
+  return addresses.length === 0 ? ['0.0.0.0'] : [...addresses, '127.0.0.1'];
 }

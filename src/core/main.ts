@@ -11,12 +11,13 @@ import { type Component, runComponents } from '../runtime/supervisor.ts';
 import type { CoreSettings } from '../settings/core-settings.ts';
 import { CONTROL_SOCKET, watchSwarm } from '../swarmkit/watch-client.ts';
 import { createWireServer, type WireServer } from '../wire/server.ts';
+import { readTlsFiles, type TlsMaterial, whyOutOfTime } from '../wire/tls-files.ts';
 import { createAccess } from './access/access.ts';
 import { type Board, createBoard } from './board.ts';
 import { createDockerodeEngine } from './engine/dockerode-engine.ts';
 import type { EngineApi } from './engine/engine-api.ts';
 import { readEngineTls } from './engine/tls-files.ts';
-import { findHome } from './home.ts';
+import { findHome, listenHosts } from './home.ts';
 import { createConvergence } from './metrics/convergence.ts';
 import { type CoreMetrics, coreReadiness, createCoreMetrics } from './metrics/core-metrics.ts';
 import { createFeedChoice } from './observe/feed-choice.ts';
@@ -77,7 +78,6 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
   );
 
   const board = createBoard(settings.extensions, findingKey, findingLog(logger));
-  board.setFindings('settings', options.findings);
   const feed = chooseFeed(options, engine, metrics, { clock, logger });
   const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS });
   const taskFeed = () => feed.status.get() ?? ({ kind: 'poll', reason: 'core is starting' } as const);
@@ -104,10 +104,13 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
     pins,
     access,
   });
-  const { listen } = settings;
+  const { grpcTls } = settings;
+  const tls = grpcTls && readTlsFiles(grpcTls);
+  board.setFindings('settings', [...options.findings, ...(tls ? certificateFindings(tls, clock) : [])]);
+  const listen = { host: listenHosts(settings, home), port: settings.listen.port };
   const { onCallEnd } = metrics;
   const counted = metrics.handlers(handlers, board);
-  const wire = { listen, handlers: counted, operator, authenticate, operatorSocket, onCallEnd, logger, clock };
+  const wire = { listen, tls, handlers: counted, operator, authenticate, operatorSocket, onCallEnd, logger, clock };
   const server = createWireServer(wire);
   metrics.readBoard({ board, clusters: () => handlers.clusters(), feed: taskFeed });
 
@@ -175,6 +178,14 @@ function tellOfFeed({ taskFeed }: CoreSettings, { status }: FeedChoice, board: B
 
 function notWatching(reason: string): string {
   return `Core polls meanwhile, because ${reason}. Mount the directory /var/run/docker/swarm of a manager into core (docker/stack.yml has the line), or write TaskFeed = "auto".`;
+}
+
+function certificateFindings(tls: TlsMaterial, clock: Clock): readonly Finding[] {
+  const why = whyOutOfTime(tls, clock);
+  const advice = `Extensions and proxies refuse core's certificate: ${why ?? ''}. Put a new one into a new secret and name it in the stack file.`;
+  return why === undefined
+    ? []
+    : [createFinding('SETTINGS.CERTIFICATE_OUT_OF_TIME', advice, { subject: 'GRPC.TLSCert' })];
 }
 
 /** Waits for an engine that answers as a manager: core may start before the engine has a leader. */

@@ -7,12 +7,15 @@ import { createProbeServer } from '../runtime/probe-server.ts';
 import { runComponents } from '../runtime/supervisor.ts';
 import type { ExtensionDaemonSettings } from '../settings/daemon-settings.ts';
 import { createWireClient } from '../wire/client.ts';
+import { readTlsFiles, type TlsPaths } from '../wire/tls-files.ts';
 import { createTokenSource } from '../wire/token-file.ts';
 import { createCheck } from './check.ts';
 import { createExtensionMetrics } from './metrics.ts';
 import { runSession } from './session.ts';
 
-export interface ExtensionOptions extends Omit<ExtensionDaemonSettings, 'metricsPort'> {
+export interface ExtensionOptions extends Omit<ExtensionDaemonSettings, 'metricsPort' | 'tls'> {
+  /** Default: plain. */
+  readonly tls?: TlsPaths | undefined;
   /** Default: no probes. */
   readonly metricsPort?: number | undefined;
   /** Our own version, e.g. `0.1.0`. */
@@ -29,10 +32,11 @@ export interface ExtensionTools {
 
 /** Runs until the signal aborts, however long core is away. Rejects only for a bug. */
 export async function extensionMain(
-  { endpoint, extension, nginxBinary, tokenFile, version, metricsPort }: ExtensionOptions,
+  { endpoint, extension, nginxBinary, tokenFile, version, metricsPort, tls }: ExtensionOptions,
   { signal, logger, clock, token = createTokenSource(tokenFile, logger) }: ExtensionTools,
 ): Promise<void> {
-  const client = createWireClient({ endpoint, identity: { role: 'extension', extension, version }, token });
+  const identity = { role: 'extension', extension, version } as const;
+  const client = createWireClient({ endpoint, identity, token, tls: tls && readTlsFiles(tls) });
   const metrics = createExtensionMetrics(version, clock);
   logger.info({ endpoint, extension, version }, 'extension starts');
   try {

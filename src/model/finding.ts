@@ -55,6 +55,10 @@ export const FINDINGS = {
     severity: 'warn',
     harm: 'keys that only HAProxy has are ignored; images stay as named',
   },
+  'SETTINGS.CERTIFICATE_OUT_OF_TIME': {
+    severity: 'error',
+    harm: 'no extension and no proxy talks to core; proxies serve on',
+  },
   'SETTINGS.IMAGE_MAPPED': { severity: 'info', harm: 'none: our image of the same role is used' },
   'SETTINGS.CONSTRAINT_REWRITTEN': { severity: 'info', harm: 'none: `=` is read as `==`' },
   'FEED.NOT_WATCHING': { severity: 'warn', harm: 'none: task changes are found by polling, which is slower' },
@@ -90,6 +94,7 @@ export const FINDINGS = {
     harm: 'no task of the service can start; those that run go on until they end',
   },
   'PUBLISH.PREFERENCE_UNMATCHED': { severity: 'warn', harm: 'none: tasks are spread as without it' },
+  'PUBLISH.TLS_SECRET_MISSING': { severity: 'error', harm: 'no service is made or rolled; what runs serves on' },
   'PUBLISH.NETWORK_UNKNOWN': { severity: 'error', harm: 'the proxy does not join that network' },
 } as const satisfies Record<string, { severity: FindingSeverity; harm: string }>;
 

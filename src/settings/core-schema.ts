@@ -17,7 +17,7 @@ import {
 } from './value-kind.ts';
 
 export interface ListenAddress {
-  /** `0.0.0.0` when the file names none. */
+  /** `''` when the file names none. */
   readonly host: string;
   readonly port: number;
 }
@@ -40,9 +40,7 @@ const LISTEN: ValueKind<ListenAddress> = {
     const { host, port } = HOST_PORT.exec(/^\d+$/.test(shown) ? `:${shown}` : shown)?.groups ?? {};
     // 0 lets the system choose; tests ask for it.
     const number = Number(port) === 0 ? 0 : PORT.read(port);
-    return number === undefined
-      ? undefined
-      : { host: host === undefined || host === '' ? '0.0.0.0' : host, port: number };
+    return number === undefined ? undefined : { host: host ?? '', port: number };
   },
 };
 
@@ -50,7 +48,12 @@ const PROBE_LISTEN: ValueKind<ListenAddress | 'off'> = {
   type: 'address or off',
   expected: 'an address such as ":9090", or "off"',
   shape: anyOf({ enum: ['off'] }, ADDRESS_SHAPE),
-  read: (raw) => (typeof raw === 'string' && raw.trim() === 'off' ? 'off' : LISTEN.read(raw)),
+  read(raw) {
+    const address = LISTEN.read(raw);
+    return typeof raw === 'string' && raw.trim() === 'off'
+      ? 'off'
+      : address && { ...address, host: address.host === '' ? '0.0.0.0' : address.host };
+  },
 };
 
 const ENDPOINT: ValueKind<string> = {
@@ -141,9 +144,12 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 export const CORE_SCHEMA = z.object({
-  ListenAddr: key(LISTEN, { host: '0.0.0.0', port: 8080 }, 'Address of the gRPC API for extensions and proxies.', {
-    shownDefault: '`":8080"`',
-  }),
+  ListenAddr: key(
+    LISTEN,
+    { host: '', port: 8080 },
+    "Address of the gRPC API for extensions and proxies. Without a host: core's own addresses on the networks of its service, and loopback; where core runs outside of Swarm, all addresses.",
+    { shownDefault: '`":8080"`' },
+  ),
   MetricsListenAddr: key(
     PROBE_LISTEN,
     { host: '0.0.0.0', port: 9090 },
@@ -183,16 +189,31 @@ export const CORE_SCHEMA = z.object({
     'At most so many reloads of a proxy per minute for additions and label changes; removals of endpoints are exempt.',
     { shownDefault: 'no limit', ours: true },
   ),
-  GRPC: key(TABLE, undefined, 'Mutual TLS for the gRPC API, see below.', { ours: true }),
+  GRPC: key(TABLE, undefined, 'Mutual TLS for the gRPC API: all keys of it, or none. See below.', { ours: true }),
   Extensions: key(TABLE, undefined, 'One table per service cluster; at least one. The name is free text.', {
     shownDefault: 'required',
   }),
 });
 
 export const GRPC_SCHEMA = z.object({
-  TLSCert: key(ABSOLUTE_PATH, undefined, "File of core's certificate, from a secret.", { ours: true }),
+  TLSCert: key(
+    ABSOLUTE_PATH,
+    undefined,
+    "File of core's certificate in core's container, from a secret. It is for the host that clients dial: `tasks.<core service>`.",
+    { ours: true },
+  ),
   TLSKey: key(ABSOLUTE_PATH, undefined, 'File of its key.', { ours: true }),
   TLSCACert: key(ABSOLUTE_PATH, undefined, "File of the CA that signs the clients' certificates.", { ours: true }),
+  ClientTLSCert: key(
+    OBJECT_NAME,
+    undefined,
+    'Name of the Docker secret with the certificate of extensions and proxies. Core attaches it to them.',
+    { ours: true },
+  ),
+  ClientTLSKey: key(OBJECT_NAME, undefined, 'Name of the secret with its key.', { ours: true }),
+  ClientTLSCACert: key(OBJECT_NAME, undefined, "Name of the secret with the CA that signs core's certificate.", {
+    ours: true,
+  }),
 });
 
 export const EXTENSION_SCHEMA = z.object({

@@ -18,7 +18,7 @@ export type { ExtensionSettings } from './extension-settings.ts';
 export { formatProblems, type SettingsProblem } from './problem.ts';
 
 export interface CoreSettings {
-  /** Where the gRPC API listens. */
+  /** Where the gRPC API listens. Host `''`: the file names none. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Where probes and scrapes are answered; `undefined`: nowhere. Extensions and proxies take the port. */
   readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
@@ -49,11 +49,19 @@ export interface DockerTls {
   readonly allowInsecure: boolean;
 }
 
-/** Paths of files in core's container. */
+/** Mutual TLS. Paths of files in core's container, and names of Docker secrets for those who call. */
 export interface GrpcTls {
   readonly certPath: string;
   readonly keyPath: string;
-  readonly caPath: string | undefined;
+  readonly caPath: string;
+  readonly clients: ClientTlsNames;
+}
+
+/** Names of Docker secrets that extensions and proxies carry. */
+export interface ClientTlsNames {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
 }
 
 export type CoreSettingsOutcome =
@@ -130,13 +138,25 @@ function readGrpc(top: WrittenKeys): {
   if (!reading.ok) {
     return { tls: undefined, problems: reading.problems, findings: reading.findings };
   }
-  const { TLSCert: certPath, TLSKey: keyPath, TLSCACert: caPath } = reading.values;
-  if (certPath !== undefined && keyPath !== undefined) {
-    return { tls: { certPath, keyPath, caPath }, problems: [], findings: reading.findings };
-  }
-  const none = certPath === undefined && keyPath === undefined && caPath === undefined;
-  const missing = { path, found: 'a part of TLSCert and TLSKey', expected: 'both, or none of the TLS keys' };
-  return { tls: undefined, problems: none ? [] : [missing], findings: reading.findings };
+  const keys = Object.keys(GRPC_SCHEMA.shape) as (keyof typeof reading.values)[];
+  const missing = keys.filter((key) => reading.values[key] === undefined);
+  const none = missing.length === keys.length;
+  const tls = tlsOf(reading.values);
+  const problem = { path, found: `nothing for ${missing.join(', ')}`, expected: 'all TLS keys, or none' };
+  return { tls, problems: none || tls !== undefined ? [] : [problem], findings: reading.findings };
+}
+
+function tlsOf(values: z.output<typeof GRPC_SCHEMA>): GrpcTls | undefined {
+  const { TLSCert: certPath, TLSKey: keyPath, TLSCACert: caPath } = values;
+  const { ClientTLSCert: cert, ClientTLSKey: key, ClientTLSCACert: ca } = values;
+  const isWhole =
+    certPath !== undefined &&
+    keyPath !== undefined &&
+    caPath !== undefined &&
+    cert !== undefined &&
+    key !== undefined &&
+    ca !== undefined;
+  return isWhole ? { certPath, keyPath, caPath, clients: { cert, key, ca } } : undefined;
 }
 
 interface ReadExtensions {

@@ -14,6 +14,8 @@ export interface ExtensionDaemonSettings {
   readonly nginxBinary: string;
   /** Where the role's token is mounted; the file may be missing. Default `/run/secrets/interlock-token`. */
   readonly tokenFile: string;
+  /** Where the certificate, its key and core's CA are mounted; `undefined`: plain. */
+  readonly tls: DaemonTls | undefined;
   /** Where probes and scrapes are answered, on the network that leads to core; `undefined`: nowhere. */
   readonly metricsPort: number | undefined;
 }
@@ -30,12 +32,21 @@ export interface AgentDaemonSettings {
   readonly nginxBinary: string;
   /** Where the role's token is mounted; the file may be missing. Default `/run/secrets/interlock-token`. */
   readonly tokenFile: string;
+  /** Where the certificate, its key and core's CA are mounted; `undefined`: plain. */
+  readonly tls: DaemonTls | undefined;
   /** Where probes and scrapes are answered, on the network that leads to core; `undefined`: nowhere. */
   readonly metricsPort: number | undefined;
   /** Where `/readyz` alone is answered, on every network; `undefined`: nowhere. */
   readonly readyPort: number | undefined;
   /** Between the word to stop and NGINX's; default 0. */
   readonly leaveDelayMs: number;
+}
+
+/** Absolute paths. */
+export interface DaemonTls {
+  readonly certPath: string;
+  readonly keyPath: string;
+  readonly caPath: string;
 }
 
 export type DaemonSettingsOutcome<Settings> =
@@ -50,7 +61,8 @@ export function parseExtensionSettings(env: Environment): DaemonSettingsOutcome<
   const nginxBinary = readBinary(env);
   const tokenFile = readTokenFile(env);
   const metricsPort = readVariable(env, 'INTERLOCK_METRICS_PORT', PORT);
-  return endpoint.ok && extension.ok && nginxBinary.ok && tokenFile.ok && metricsPort.ok
+  const tls = readTls(env);
+  return endpoint.ok && extension.ok && nginxBinary.ok && tokenFile.ok && metricsPort.ok && tls.ok
     ? {
         ok: true,
         settings: {
@@ -59,9 +71,10 @@ export function parseExtensionSettings(env: Environment): DaemonSettingsOutcome<
           nginxBinary: nginxBinary.value ?? DEFAULT_BINARY,
           tokenFile: tokenFile.value ?? DEFAULT_TOKEN_FILE,
           metricsPort: numberOf(metricsPort.value),
+          tls: tls.value,
         },
       }
-    : { ok: false, problems: problemsOf([endpoint, extension, nginxBinary, tokenFile, metricsPort]) };
+    : { ok: false, problems: problemsOf([endpoint, extension, nginxBinary, tokenFile, metricsPort, tls]) };
 }
 
 export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<AgentDaemonSettings> {
@@ -76,7 +89,8 @@ export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<Agen
   const readyPort = readVariable(env, 'INTERLOCK_READY_PORT', PORT);
   const leaveDelay = readVariable(env, 'INTERLOCK_LEAVE_DELAY_MS', MILLISECONDS);
   const probes = metricsPort.ok && readyPort.ok && leaveDelay.ok;
-  const identity = endpoint.ok && extension.ok && taskId.ok && nodeId.ok && tokenFile.ok;
+  const tls = readTls(env);
+  const identity = endpoint.ok && extension.ok && taskId.ok && nodeId.ok && tokenFile.ok && tls.ok;
   return identity && configPath.ok && nginxBinary.ok && probes
     ? {
         ok: true,
@@ -91,6 +105,7 @@ export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<Agen
           metricsPort: numberOf(metricsPort.value),
           readyPort: numberOf(readyPort.value),
           leaveDelayMs: numberOf(leaveDelay.value) ?? 0,
+          tls: tls.value,
         },
       }
     : {
@@ -106,6 +121,7 @@ export function parseAgentSettings(env: Environment): DaemonSettingsOutcome<Agen
           metricsPort,
           readyPort,
           leaveDelay,
+          tls,
         ]),
       };
 }
@@ -156,6 +172,30 @@ function readBinary(env: Environment): Variable<string | undefined> {
 
 function readTokenFile(env: Environment): Variable<string | undefined> {
   return readVariable(env, 'INTERLOCK_TOKEN_FILE', PATH);
+}
+
+/** All three, or none. */
+function readTls(env: Environment): Variable<DaemonTls | undefined> {
+  const cert = readVariable(env, 'INTERLOCK_TLS_CERT', PATH);
+  const key = readVariable(env, 'INTERLOCK_TLS_KEY', PATH);
+  const ca = readVariable(env, 'INTERLOCK_TLS_CA', PATH);
+  if (!cert.ok || !key.ok || !ca.ok) {
+    return [cert, key, ca].find((variable) => !variable.ok) ?? { ok: true, value: undefined };
+  }
+  const [certPath, keyPath, caPath] = [cert.value, key.value, ca.value];
+  if (certPath === undefined && keyPath === undefined && caPath === undefined) {
+    return { ok: true, value: undefined };
+  }
+  return certPath === undefined || keyPath === undefined || caPath === undefined
+    ? {
+        ok: false,
+        problem: {
+          path: 'INTERLOCK_TLS_CERT',
+          found: 'a part of INTERLOCK_TLS_CERT, _KEY and _CA',
+          expected: 'all three, or none',
+        },
+      }
+    : { ok: true, value: { certPath, keyPath, caPath } };
 }
 
 /** A variable that is set to nothing counts as not set. */

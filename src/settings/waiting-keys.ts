@@ -17,12 +17,10 @@ interface WaitingKey {
   readonly values?: readonly unknown[];
 }
 
-const LATER = 'Accepted; a later version acts on it.';
 const NEVER_DID = 'Accepted; without effect, as in the original. Remove it.';
 const NO_CONFIG_SERVICE = "Not needed: the agent in the proxy's container does what the config service did. Remove it.";
 
 export const WAITING_KEYS: readonly WaitingKey[] = [
-  { table: 'core', key: 'GRPC', advice: LATER },
   {
     table: 'extension',
     key: 'Template',

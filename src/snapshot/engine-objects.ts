@@ -120,12 +120,32 @@ export const parseInfo = oneOf(
     })),
 );
 
+const attachedNetwork = z.object({
+  NetworkID: z.string().nullish(),
+  IPAddress: z.string().nullish(),
+  GlobalIPv6Address: z.string().nullish(),
+});
+
+function addressesOn({ NetworkID, IPAddress, GlobalIPv6Address }: z.output<typeof attachedNetwork>) {
+  return [IPAddress, GlobalIPv6Address].flatMap((address) =>
+    address == null || address === '' || NetworkID == null ? [] : [{ networkId: NetworkID, address }],
+  );
+}
+
 /** `GET /containers/<id>/json`. */
 export const parseContainer = oneOf(
   'container',
   z
-    .object({ Id: z.string(), Config: z.object({ Labels: labels }).nullish() })
-    .transform((raw) => ({ id: raw.Id, labels: raw.Config?.Labels ?? {} })),
+    .object({
+      Id: z.string(),
+      Config: z.object({ Labels: labels }).nullish(),
+      NetworkSettings: z.object({ Networks: z.record(z.string(), attachedNetwork).nullish() }).nullish(),
+    })
+    .transform((raw) => ({
+      id: raw.Id,
+      labels: raw.Config?.Labels ?? {},
+      addresses: Object.values(raw.NetworkSettings?.Networks ?? {}).flatMap(addressesOn),
+    })),
 );
 
 /** `GET /containers/json`. */

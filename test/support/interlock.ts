@@ -3,7 +3,7 @@
  * services, ask the proxies, look at what core made. In: a Swarm and a config.toml. Out: addresses, answers, Engine objects.
  */
 import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,6 +47,8 @@ ClientMaxBodySize = "32m"
 /** The production stack, as it stands in the repository. */
 const STACK_FILE = fileURLToPath(new URL('../../docker/stack.yml', import.meta.url));
 
+const FILTER_FOLDER = fileURLToPath(new URL('../../docker/socket-proxy', import.meta.url));
+
 /** Laid over it: debug logs, which tests read. */
 const DEBUG_FILE = `version: "3.8"
 services:
@@ -65,6 +67,10 @@ services:
 export interface DeployOptions {
   /** Give core the manager's control socket. Default true. */
   readonly controlSocket?: boolean;
+  /** With the filter before the Docker socket, by docker/socket-proxy; config.toml must name its socket. Default false. */
+  readonly filtered?: boolean;
+  /** Laid over the stack file. */
+  readonly overlay?: string;
 }
 
 export interface AppOptions {
@@ -101,6 +107,8 @@ export interface Interlock {
   removeService(idOrName: string): Promise<void>;
   /** The container of one running task, as the engine that runs it prints it. */
   inspectContainer(service: string): Promise<Docker.ContainerInspectInfo>;
+  /** Runs a command in the container of one running task, and returns what it prints. */
+  exec(service: string, command: readonly string[]): Promise<string>;
   /** Kills the container of one running task where it runs, and returns the task's id once another one runs in its place. */
   killTask(service: string): Promise<string>;
   inspectService(idOrName: string): Promise<ServiceJson>;
@@ -155,7 +163,7 @@ const CLI_LIMIT_MS = 120_000;
 export async function deployInterlock(
   swarm: Swarm,
   config: string,
-  { controlSocket = true }: DeployOptions = {},
+  { controlSocket = true, filtered = false, overlay }: DeployOptions = {},
 ): Promise<Interlock> {
   const folder = await mkdtemp(join(tmpdir(), 'interlock-stack-'));
   const socket = swarm.managerSocket;
@@ -166,6 +174,8 @@ export async function deployInterlock(
     ...process.env,
     INTERLOCK_CORE_IMAGE: 'interlock/core:dev',
     INTERLOCK_CONFIG_DIGEST: sha256Hex(config).slice(0, 12),
+    INTERLOCK_FILTER_IMAGE: 'interlock/proxy:dev',
+    INTERLOCK_FILTER_DIGEST: sha256Hex(await readFile(join(FILTER_FOLDER, 'nginx.conf'))).slice(0, 12),
   };
   async function cli(...args: readonly string[]): Promise<string> {
     return runCli(CLI_LIMIT_MS, args);
@@ -183,11 +193,18 @@ export async function deployInterlock(
   }
 
   // stack.yml names the config.toml beside it.
-  await copyFile(STACK_FILE, join(folder, 'stack.yml'));
+  await copyFile(filtered ? join(FILTER_FOLDER, 'stack.yml') : STACK_FILE, join(folder, 'stack.yml'));
+  await copyFile(join(FILTER_FOLDER, 'nginx.conf'), join(folder, 'nginx.conf'));
   await writeFile(join(folder, 'config.toml'), config);
   await writeFile(join(folder, 'debug.yml'), DEBUG_FILE);
   await writeFile(join(folder, 'control-socket.yml'), CONTROL_SOCKET_FILE);
-  const names = ['stack.yml', 'debug.yml', ...(controlSocket ? ['control-socket.yml'] : [])];
+  await writeFile(join(folder, 'overlay.yml'), overlay ?? '');
+  const names = [
+    'stack.yml',
+    'debug.yml',
+    ...(controlSocket ? ['control-socket.yml'] : []),
+    ...(overlay === undefined ? [] : ['overlay.yml']),
+  ];
   const files = names.flatMap((name) => ['-c', join(folder, name)]);
   await cli('stack', 'deploy', '--resolve-image', 'never', ...files, STACK);
 
@@ -209,14 +226,14 @@ export async function deployInterlock(
 
   async function containerOf(
     service: string,
-  ): Promise<{ readonly taskId: string; readonly container: Docker.Container }> {
+  ): Promise<{ readonly taskId: string; readonly container: Docker.Container; readonly dockerSocket: string }> {
     const [task] = await runningTasks(service);
     const id = task?.Status.ContainerStatus?.ContainerID;
     if (task?.NodeID === undefined || id === undefined) {
       throw new Error(`no task of ${service} runs`);
     }
     const socketPath = swarm.nodes[(await nodeIndex(task.NodeID)) - 1]?.dockerSocket ?? '';
-    return { taskId: task.ID, container: new Docker({ socketPath }).getContainer(id) };
+    return { taskId: task.ID, container: new Docker({ socketPath }).getContainer(id), dockerSocket: socketPath };
   }
 
   async function inspectService(idOrName: string): Promise<ServiceJson> {
@@ -269,6 +286,12 @@ export async function deployInterlock(
     },
     async inspectContainer(service) {
       return await (await containerOf(service)).container.inspect();
+    },
+    async exec(service, command) {
+      const { container, dockerSocket } = await containerOf(service);
+      const args = ['-H', `unix://${dockerSocket}`, 'exec', container.id, ...command];
+      const { stdout } = await run('docker', args, { maxBuffer: 64 * 1024 * 1024, timeout: CLI_LIMIT_MS });
+      return stdout;
     },
     async killTask(service) {
       const { taskId, container } = await containerOf(service);

@@ -5,6 +5,7 @@ import { type Cell, createCell } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import { createWireClient } from '../../wire/client.ts';
+import type { TlsMaterial } from '../../wire/tls-files.ts';
 import { createTokenSource } from '../../wire/token-file.ts';
 import { type ClientWatcher, watchedClient } from '../../wire/watched-client.ts';
 import { type CoreLinkParts, followCore, type Order } from './core-link.ts';
@@ -18,6 +19,8 @@ export interface CoreAddress {
   readonly taskId: string;
   readonly nodeId: string;
   readonly tokenFile: string;
+  /** `undefined`: plain. */
+  readonly tls?: TlsMaterial | undefined;
   /** Ours, for status only. */
   readonly version: string;
 }
@@ -48,6 +51,7 @@ export function openDelivery(
     endpoint,
     identity: { role: 'proxy', extension, version },
     token: createTokenSource(core.tokenFile, logger),
+    tls: core.tls,
   });
   const watched = watchedClient(client, watcher);
   const life = new AbortController();

@@ -176,6 +176,7 @@ async function findSelf(ask: Ask, surroundings: Surroundings, signal: AbortSigna
         serviceId: container.labels['com.docker.swarm.service.id'],
         serviceName: container.labels['com.docker.swarm.service.name'],
         taskId: container.labels['com.docker.swarm.task.id'],
+        addresses: container.addresses,
       };
     }
   }

@@ -62,6 +62,8 @@ export interface SelfInfo {
   readonly serviceId: string | undefined;
   readonly serviceName: string | undefined;
   readonly taskId: string | undefined;
+  /** Of this container, on each of its networks; docker_gwbridge is none of them. */
+  readonly addresses?: readonly { readonly networkId: string; readonly address: string }[];
 }
 
 /** A service spec as the Engine's JSON has it (`POST /services/create`). Only core's publish room builds one. */

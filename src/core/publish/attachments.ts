@@ -50,6 +50,8 @@ export function lingering(needed: Attachments, attached: Attachments, overdue: R
   const present = idsOf(attached);
   const stays = ({ id }: { readonly id: string }): boolean => wanted.has(id) || !overdue.has(id);
   const files = new Map(needed.secrets.map(({ file, id }) => [file, id]));
+  // One secret may be mounted as two files.
+  const mounted = new Set(attached.secrets.map(({ file, id }) => `${id} ${file}`));
   return {
     networkIds: [
       ...attached.networkIds.filter((id) => stays({ id })),
@@ -57,7 +59,7 @@ export function lingering(needed: Attachments, attached: Attachments, overdue: R
     ],
     secrets: [
       ...attached.secrets.filter((secret) => stays(secret) && (files.get(secret.file) ?? secret.id) === secret.id),
-      ...needed.secrets.filter(({ id }) => !present.has(id)),
+      ...needed.secrets.filter(({ file, id }) => !mounted.has(`${id} ${file}`)),
     ],
   };
 }

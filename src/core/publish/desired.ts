@@ -2,9 +2,10 @@
 import type { ConfigArtifact } from '../../model/artifact.ts';
 import type { Requirements } from '../../model/cluster.ts';
 import { canonicalJson, sha256Hex } from '../../model/revision.ts';
-import type { ExtensionSettings } from '../../settings/core-settings.ts';
+import type { ClientTlsNames, ExtensionSettings } from '../../settings/core-settings.ts';
 import type { Reference } from '../board.ts';
 import type { Attachments, MountedSecret } from './attachments.ts';
+import { clientTlsEnvironment } from './client-tls.ts';
 import type { Json } from './merge.ts';
 import { LABELS, TOKEN_FILE, TYPES } from './names.ts';
 
@@ -17,6 +18,10 @@ export interface Home {
   readonly controlNetworkIds: readonly string[];
   /** What extensions and agents dial, `host:port`. */
   readonly endpoint: string;
+  /** Core's own addresses on its networks; empty when it does not know. */
+  readonly addresses?: readonly string[];
+  /** Secrets that both carry for mutual TLS; `undefined`: plain. */
+  readonly clientTls?: ClientTlsNames | undefined;
   /** Of `MetricsListenAddr`; `undefined`: no probes anywhere. */
   readonly metricsPort?: number | undefined;
 }
@@ -35,16 +40,26 @@ const MIB = 1024 * 1024;
 /** The nginx user of the official image and of ours. A number, so that no /etc/passwd is needed. */
 const PROXY_USER = '101:101';
 
-/** `token`: the secret with the extension's role token. */
-export function extensionSpec(settings: ExtensionSettings, home: Home, token: Reference | undefined): SpecJson {
-  const secrets = token === undefined ? [] : [{ ...token, file: TOKEN_FILE }];
+/** `token`: the secret with the extension's role token; `tls`: those of mutual TLS. */
+export function extensionSpec(
+  settings: ExtensionSettings,
+  home: Home,
+  token: Reference | undefined,
+  tls: readonly MountedSecret[] = [],
+): SpecJson {
+  const secrets = [...(token === undefined ? [] : [{ ...token, file: TOKEN_FILE }]), ...tls];
   return {
     Name: settings.serviceName,
     Labels: { ...settings.labels, ...ownLabels(settings, home, TYPES.extension) },
     TaskTemplate: marked({
       ContainerSpec: {
         ...lockedDown(settings.image, settings.args, settings.containerLabels, home),
-        Env: [`INTERLOCK_ENDPOINT=${home.endpoint}`, `INTERLOCK_EXTENSION=${settings.name}`, ...probePort(home)],
+        Env: [
+          `INTERLOCK_ENDPOINT=${home.endpoint}`,
+          `INTERLOCK_EXTENSION=${settings.name}`,
+          ...probePort(home),
+          ...clientTlsEnvironment(home.clientTls),
+        ],
         Mounts: [tmpfs('/run', 64), tmpfs('/tmp', 64)],
         ...mountedSecrets(secrets),
       },
@@ -91,6 +106,7 @@ export function proxySpec(
           'INTERLOCK_TASK_ID={{.Task.ID}}',
           'INTERLOCK_NODE_ID={{.Node.ID}}',
           ...probePort(home),
+          ...clientTlsEnvironment(home.clientTls),
           ...leaving(settings),
         ],
         // /run: staging holds the running file and the next at once, tens of MiB for many hosts. A tmpfs costs only what is used.

@@ -22,6 +22,13 @@ export const LABELS = {
 /** The role token's file below /run/secrets. No certificate can have it. */
 export const TOKEN_FILE = 'interlock-token';
 
+/** The files of mutual TLS with core, below /run/secrets. Nor can it have these. */
+export const CLIENT_TLS_FILES = {
+  cert: 'interlock-grpc-cert',
+  key: 'interlock-grpc-key',
+  ca: 'interlock-grpc-ca',
+} as const;
+
 /** Values of the `type` label. The proxy's and the config's are the original's. */
 export const TYPES = {
   extension: 'com.docker.interlock.core.extension',

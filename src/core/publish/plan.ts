@@ -10,10 +10,11 @@ import type { ExtensionSettings } from '../../settings/core-settings.ts';
 import type { DeliveryState, Reference, TokenReferences } from '../board.ts';
 import type { NewConfig, ServiceObject } from '../engine/engine-api.ts';
 import { type Attachments, attachmentsOf, configOf, lingering, type MountedSecret } from './attachments.ts';
+import { clientTlsSecrets } from './client-tls.ts';
 import { withoutLost } from './damage.ts';
 import { type Delivery, extensionSpec, type Home, proxySpec, type SpecJson, withAppliedLabel } from './desired.ts';
 import { type Json, mergeSpecs } from './merge.ts';
-import { LABELS, proxyConfigName, TOKEN_FILE, TYPES } from './names.ts';
+import { CLIENT_TLS_FILES, LABELS, proxyConfigName, TOKEN_FILE, TYPES } from './names.ts';
 
 export interface Desired {
   readonly settings: ExtensionSettings;
@@ -84,9 +85,12 @@ export type Role = 'extension' | 'proxy';
 export const KEPT_CONFIGS = 10;
 
 export function planExtension(desired: Desired, observed: Observed): readonly Step[] {
-  const { settings, home, tokens } = desired;
+  const { settings, home, tokens, secrets } = desired;
+  const tls = clientTlsSecrets(home.clientTls, secrets);
   return [
-    ...planService('extension', extensionSpec(settings, home, tokens?.extension), observed.extension, { settings }),
+    ...planService('extension', extensionSpec(settings, home, tokens?.extension, tls), observed.extension, {
+      settings,
+    }),
     ...planDelivery(desired, observed),
     ...planCleanUp(desired, observed),
   ];
@@ -178,7 +182,7 @@ export function neededBy(
   const token: readonly MountedSecret[] = tokens === null ? [] : [{ ...tokens.proxy, file: TOKEN_FILE }];
   return {
     networkIds: [...new Set([...home.controlNetworkIds, ...joined])],
-    secrets: [...token, ...certificates(requirements.secrets, secrets)],
+    secrets: [...token, ...clientTlsSecrets(home.clientTls, secrets), ...certificates(requirements.secrets, secrets)],
   };
 }
 
@@ -195,8 +199,12 @@ export function offeredNetwork(
 function certificates(names: readonly string[], secrets: ReadonlyMap<string, string>): readonly MountedSecret[] {
   return [...new Set(names)].flatMap((name) => {
     const id = secrets.get(name);
-    return id === undefined || name === TOKEN_FILE ? [] : [{ id, name, file: name }];
+    return id === undefined || isReserved(name) ? [] : [{ id, name, file: name }];
   });
+}
+
+function isReserved(file: string): boolean {
+  return file === TOKEN_FILE || Object.values<string>(CLIENT_TLS_FILES).includes(file);
 }
 
 function createConfig(

@@ -3,10 +3,12 @@
  * A step that the Engine refuses for good becomes a finding and does not keep the others from being carried out.
  */
 import type { Finding } from '../../model/finding.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
 import { isOperational, type OperationalError, toError } from '../../runtime/errors.ts';
 import type { ExtensionBoard } from '../board.ts';
 import type { EngineApi, ServiceObject } from '../engine/engine-api.ts';
 import { type Circumstances, earliest, lookAround } from './circumstances.ts';
+import { missingClientTls } from './client-tls.ts';
 import { type EngineStep, executeStep } from './execute.ts';
 import { type Memory, RECREATE_AFTER_MS } from './memory.ts';
 import { LABELS } from './names.ts';
@@ -27,6 +29,11 @@ export async function reconcile(publishing: Publishing, signal: AbortSignal): Pr
   const { engine, extension, board, logger } = publishing;
   const snapshot = publishing.snapshots.get();
   if (snapshot === undefined || extension.tokens.get() === undefined) {
+    return undefined;
+  }
+  const lacking = missingClientTls(publishing.home.clientTls, namesAndIds(snapshot));
+  if (lacking.length > 0) {
+    board.setFindings(`publish ${extension.settings.name}`, lacking);
     return undefined;
   }
   const view = createOwnView(engine, namesOf(extension));
@@ -71,6 +78,10 @@ export async function storeNewest(publishing: Publishing, signal: AbortSignal): 
       await executeAll(publishing, { steps, view, refused: new Map() }, signal);
     }
   }
+}
+
+function namesAndIds({ secrets }: Snapshot): ReadonlyMap<string, string> {
+  return new Map(secrets.map(({ name, id }) => [name, id]));
 }
 
 function namesOf({ settings }: ExtensionBoard) {

@@ -56,7 +56,7 @@ describe('good files', () => {
     'ListenAddr = 8080\n[Extensions.a]\nProxyReplicas = "2"\nPublishMode = "HOST"\nPublishedPort = 0\nHitlessServiceUpdate = "false"',
     '[Extensions."a b"]\nImage = ""\nServiceName = ""\nProxyStopSignal = "quit"\nConstraints = "node.role==worker"',
     '[Extensions.a.Config]\nHTTPVersion = 1.1\nWorkerProcesses = "4"\nSSLProtocols = ["TLSv1.3"]\nClientMaxBodySize = 0\nKeepaliveTimeout = "1m 30s"\nUpstreamZoneSize = "64k"',
-    '[Extensions.a.ProxyLabels]\n"com.example.any" = "x"\n[GRPC]\nTLSCert = "/a"\nTLSKey = "/b"',
+    '[Extensions.a.ProxyLabels]\n"com.example.any" = "x"\n[GRPC]\nTLSCert = "/a"\nTLSKey = "/b"\nTLSCACert = "/c"\nClientTLSCert = "c"\nClientTLSKey = "k"\nClientTLSCACert = "ca"',
   ])('that core takes too: %j', (toml) => {
     expect(parseCoreSettings(toml)).toMatchObject({ ok: true });
     expect(complaintsOf(toml)).toEqual([]);

@@ -161,6 +161,7 @@ describe('the dockerode adapter', () => {
         serviceId: task.ServiceID,
         serviceName: 'interlock_core',
         taskId: task.ID,
+        addresses: [],
       });
     });
 
