@@ -1,4 +1,5 @@
 /** Remarks as lines for people, as JSON, and as annotations of a GitHub workflow. Pure. */
+import { jsonText, type Paint, plain } from '../show/text.ts';
 import { countOf, type Remark } from './remark.ts';
 
 export interface Report {
@@ -7,21 +8,19 @@ export interface Report {
   readonly remarks: readonly Remark[];
 }
 
-const COLOURS = { error: '31', warn: '33', info: '36' } as const;
+const TONES = { error: 'bad', warn: 'warn', info: 'dim' } as const;
 
-export function asText({ files, remarks }: Report, coloured: boolean): string {
-  const paint = (code: string, text: string) => (coloured ? `\u001b[${code}m${text}\u001b[0m` : text);
+/** Files hold anybody's text: nothing of it speaks to the terminal. */
+export function asText({ files, remarks }: Report, paint: Paint): string {
   const lines = remarks.map((remark) => {
-    const about = [
-      remark.service,
-      remark.subject,
-      remark.value === undefined ? undefined : JSON.stringify(remark.value),
-    ];
-    const head = `${paint('1', placeOf(remark))}: ${paint(COLOURS[remark.severity], remark.severity)} ${remark.code}`;
-    return `${[head, ...about.filter((part) => part !== undefined)].join(' ')}\n    ${remark.message}\n`;
+    const { severity, service, subject, value } = remark;
+    const about = [service, subject, value === undefined ? undefined : JSON.stringify(value)];
+    const head = `${paint('strong', plain(placeOf(remark)))}: ${paint(TONES[severity], severity)} ${remark.code}`;
+    const said = about.flatMap((part) => (part === undefined ? [] : [plain(part)]));
+    return `${[head, ...said].join(' ')}\n    ${plain(remark.message)}\n`;
   });
   const clean = files.filter((file) => !remarks.some((remark) => remark.file === file && remark.severity !== 'info'));
-  return `${lines.join('')}${clean.map((file) => `${file}: ${paint('32', 'ok')}\n`).join('')}${summaryOf(remarks)}`;
+  return `${lines.join('')}${clean.map((file) => `${plain(file)}: ${paint('good', 'ok')}\n`).join('')}${summaryOf(remarks)}`;
 }
 
 function placeOf({ file, at }: Remark): string {
@@ -41,7 +40,7 @@ function counted(count: number, what: string): string {
 export function asJson({ files, remarks }: Report): string {
   const shown = remarks.map(({ at, ...remark }) => ({ ...remark, line: at?.line, column: at?.column }));
   const counts = { errors: countOf(remarks, 'error'), warnings: countOf(remarks, 'warn') };
-  return `${JSON.stringify({ files, ...counts, remarks: shown }, null, 2)}\n`;
+  return jsonText({ files, ...counts, remarks: shown });
 }
 
 const LEVELS = { error: 'error', warn: 'warning', info: 'notice' } as const;

@@ -5,6 +5,7 @@ import { check, type FileKind, type InputFile } from '../check/check.ts';
 import { asGithub, asJson, asText, type Report } from '../check/print.ts';
 import { countOf } from '../check/remark.ts';
 import { type CliTools, defineCommand, EXIT, UsageError } from '../command.ts';
+import { painterFor } from '../show/text.ts';
 
 const HELP = `interlock check: what is wrong with config.toml and stack files, before they are deployed. Needs no engine and no core.
 
@@ -60,7 +61,9 @@ export const checkCommand = defineCommand({
     });
     const unread = files.flatMap(({ failure }) => failure ?? []);
     tools.stderr.write(unread.map((words) => `${words}\n`).join(''));
-    tools.stdout.write((FORMATS[format] ?? ((all: Report) => asText(all, isColoured(tools))))(report));
+    tools.stdout.write(
+      (FORMATS[format] ?? ((all: Report) => asText(all, painterFor(tools.stdout, tools.env))))(report),
+    );
     const wrong = countOf(report.remarks, 'error') + (strict ? countOf(report.remarks, 'warn') : 0) + unread.length;
     return wrong === 0 ? EXIT.ok : EXIT.no;
   },
@@ -111,8 +114,4 @@ async function readConfig(file: string, tools: CliTools): Promise<InputFile> {
     throw new UsageError(failure ?? file);
   }
   return input;
-}
-
-function isColoured({ stdout, env }: CliTools): boolean {
-  return stdout.isTerminal && env['NO_COLOR'] === undefined;
 }

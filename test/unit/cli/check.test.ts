@@ -106,6 +106,17 @@ describe('the command', () => {
     expect(out).toContain('Example\n  interlock check');
   });
 
+  it('lets no text of a file speak to the terminal', async () => {
+    const stack =
+      'services:\n  "a\\e[2J\\r": {deploy: {labels: {com.docker.lb.hosts: "\\e]0;x"}}, networks: ["\\e[1m"]}\n';
+    for (const format of ['text', 'json']) {
+      const { out } = await run(['-', '--kind', 'stack', '--format', format], stack);
+      expect(out).toContain('LABEL.HOSTS_INVALID');
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+      expect(out).not.toMatch(/[\x00-\x09\x0b-\x1f]/);
+    }
+  });
+
   it('prints JSON with places, and annotations that a workflow takes as they are', async () => {
     const json = JSON.parse((await run([at('bad.yml'), '--json'])).out) as {
       errors: number;
