@@ -10,8 +10,9 @@ function render(): string {
 # NGINX before the Docker socket: the calls that core makes go through, all others get 403 and a line in the log.
 # docs/howto/socket-proxy.md says how to put it there.
 daemon off;
-# One process, and no root beside it: the Docker socket belongs to uid 0, which has no capability here.
+# One process. The Docker socket belongs to uid 0, which has no capability here: nothing can be given to another user.
 master_process off;
+user root;
 pid /run/nginx.pid;
 error_log stderr warn;
 
