@@ -47,7 +47,7 @@ export interface ClusterStatus {
   /** `undefined` until core has looked at its services. */
   readonly delivery: DeliveryStatus | undefined;
   /** Its routes are held at an older revision, by an operator; `undefined`: the labels hold. */
-  readonly pinned: PinView | undefined;
+  readonly pinned?: PinView | undefined;
   /** Every task that Swarm wants to run or that has a session, sorted by node, then task. */
   readonly proxies: readonly ProxyStatus[];
 }

@@ -60,7 +60,7 @@ export interface History {
 
 /** A deploy of several services is one revision, and a Swarm that never rests makes two a minute. */
 const REVISION_PACE: Pace = { quietMs: 5_000, atMostMs: 30_000, apartMs: 0 };
-export const KEPT_REVISIONS = 20;
+const KEPT_REVISIONS = 20;
 /** Between two looks at all labels, however fast services change. */
 const LOOK_APART_MS = 500;
 

@@ -42,8 +42,10 @@ export function createPins(tools: RoutesTools, home: RoutesHome, board: Board): 
   const logger = tools.logger.child({ area: 'pins' });
   const alone = createOneAtATime();
   const look = async (signal: AbortSignal): Promise<void> => {
-    for (const extension of board.extensions.values()) {
-      await lookAt({ engine, logger }, ownerOf(extension, stack), extension, signal);
+    const stored = await listStored(engine, 'pin', { stack }, signal);
+    for (const [name, extension] of board.extensions) {
+      const own = stored.filter((pin) => pin.extension === name);
+      await lookAt({ engine, logger }, own, extension, signal);
     }
     board.setFindings('pins', [...board.extensions.values()].flatMap(findingOf));
   };
@@ -112,11 +114,10 @@ async function lookSafely(
 
 async function lookAt(
   { engine, logger }: { readonly engine: ConfigEngine; readonly logger: Logger },
-  owner: Owner,
+  stored: readonly Stored[],
   extension: ExtensionBoard,
   signal: AbortSignal,
 ): Promise<void> {
-  const stored = await listStored(engine, 'pin', owner, signal);
   const before = extension.pin.get();
   if (before !== undefined && before?.configId === stored.at(-1)?.configId) {
     return;
@@ -125,7 +126,7 @@ async function lookAt(
   extension.pin.set(pin);
   if (before !== undefined || pin !== null) {
     logger.info(
-      { extension: owner.extension, revision: pin?.revision, digest: pin?.digest.slice(0, 12) },
+      { extension: extension.settings.name, revision: pin?.revision, digest: pin?.digest.slice(0, 12) },
       'pin changed',
     );
   }

@@ -23,6 +23,7 @@ export interface Owner {
 
 /** One Docker Config that holds a route set. */
 export interface Stored {
+  readonly extension: string;
   readonly configId: string;
   readonly name: string;
   /** Of history: its number. Of a pin: the order among pins. */
@@ -82,17 +83,15 @@ export function unpackRoutes(packed: Uint8Array): RouteSet | undefined {
   }
 }
 
-/** Oldest first. Configs whose labels were damaged are left out. */
+/** Oldest first. Configs whose labels were damaged are left out. Without an extension: those of all. */
 export async function listStored(
   engine: ConfigEngine,
   kind: StoredKind,
-  { extension, stack }: Owner,
+  { extension, stack }: Pick<Owner, 'stack'> & Partial<Owner>,
   signal: AbortSignal,
 ): Promise<readonly Stored[]> {
-  const configs = await engine.listConfigs(
-    [`${LABELS.type}=${TYPES[kind]}`, `${LABELS.extension}=${extension}`],
-    signal,
-  );
+  const ofExtension = extension === undefined ? LABELS.extension : `${LABELS.extension}=${extension}`;
+  const configs = await engine.listConfigs([`${LABELS.type}=${TYPES[kind]}`, ofExtension], signal);
   return configs
     .filter(({ labels }) => labels[LABELS.stack] === stack)
     .flatMap((config) => storedOf(config) ?? [])
@@ -105,6 +104,7 @@ function storedOf({ id, name, labels }: ConfigObject): Stored | undefined {
   return sequence === undefined || !/^[0-9a-f]{64}$/.test(digest)
     ? undefined
     : {
+        extension: labels[LABELS.extension] ?? '',
         configId: id,
         name,
         sequence,
@@ -149,7 +149,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-export interface NewStored extends Omit<Stored, 'configId' | 'name'> {
+export interface NewStored extends Omit<Stored, 'extension' | 'configId' | 'name'> {
   readonly packed: Uint8Array;
 }
 
@@ -173,7 +173,7 @@ export async function store(
     [EXTRA.revision]: String(revision),
     [EXTRA.changes]: JSON.stringify(changes),
   };
-  return { ...wanted, name, configId: await engine.createConfig({ name, labels, bytes: packed }, signal) };
+  return { ...wanted, extension, name, configId: await engine.createConfig({ name, labels, bytes: packed }, signal) };
 }
 
 /** At most 28 + 16 + 1 + 9 + 1 + 8 = 63 of Swarm's 64 characters. */

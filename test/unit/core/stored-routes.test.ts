@@ -101,7 +101,9 @@ describe('a stored route set', () => {
       { requiredKeys: [] },
     );
     await fc.assert(
-      fc.asyncProperty(damaged, async (labels) => {
+      fc.asyncProperty(damaged, async (chosen) => {
+        // Those that were left out are missing, not undefined.
+        const labels = chosen as Readonly<Record<string, string>>;
         const engine = memoryEngine([{ id: 'x', name: 'x', labels, version: 1, createdAt: '' }]);
         for (const one of await listStored(engine, 'routes', { extension: 'default', stack: undefined }, signal)) {
           expect(one.digest).toBe(DIGEST);

@@ -118,7 +118,7 @@ function refOf({ settings }: ExtensionBoard) {
 }
 
 /** By service cluster, else by the extension's name; `undefined` means the only one. */
-export function clusterNamed(board: Board, name: string | undefined): ExtensionBoard {
+function clusterNamed(board: Board, name: string | undefined): ExtensionBoard {
   const all = [...board.extensions.values()];
   const found =
     name === undefined
