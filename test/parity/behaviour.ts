@@ -1,5 +1,5 @@
 /** What no single label or key stands for, and where we answer otherwise than the original, or where it is silent. */
-import { inFile, onSwarm, proven, type Row, throughNginx } from './proof.ts';
+import { inFile, onSwarm, onSwarmLong, proven, type Row, throughNginx } from './proof.ts';
 
 export const BEHAVIOUR_ROWS: Readonly<Record<string, Row>> = {
   'Unknown hosts and paths': proven(
@@ -66,8 +66,11 @@ export const BEHAVIOUR_ROWS: Readonly<Record<string, Row>> = {
     'No value of a label can add a directive; the original prints them as they are.',
   ),
   'What operators set by docker service update': proven(
-    [inFile('unit/core/publish/plan', 'keeps what an operator set by docker service update')],
-    'Stays, unless config.toml changes the same setting.',
+    [
+      onSwarmLong('citizen', 'what a proxy cannot do without is put back; what an operator added beside it stays'),
+      inFile('unit/core/publish/plan', 'keeps what an operator set by docker service update'),
+    ],
+    'Stays, unless config.toml changes the same setting. What a service cannot do without is put back.',
   ),
   'Extension and proxy containers': proven(
     [onSwarm('routing/main-job', 'gives the containers of %s nothing they do not need')],

@@ -1,6 +1,6 @@
 /** What proves that a known fault of the original is not ours, or what is left of it. */
 import type { FaultNumber } from './faults.ts';
-import { inFile, onEngine, onSwarm, proven, type Row, throughNginx, unproven } from './proof.ts';
+import { inFile, onEngine, onSwarm, onSwarmLong, proven, type Row, throughNginx, unproven } from './proof.ts';
 
 const ANSWERS = 'unit/model/design-answers';
 const ONE_ROLL = onEngine(
@@ -16,10 +16,23 @@ const SAME_NGINX = throughNginx(
   'serves each change of a label from the same NGINX, and goes on after core was away',
 );
 
+const MANY_NETWORKS = onSwarmLong(
+  'citizen',
+  '%i that come together are one roll; docker stack rm takes them within the linger time',
+);
+const STUCK_AND_GONE = onSwarmLong(
+  'citizen',
+  'no free host port, no matching node and a missing image are said within 30 s; what was made goes with its table',
+);
+
 export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
   1: proven([NO_NEW_TASK, SAME_NGINX], 'A change that needs no new network or secret touches no network at all.'),
   2: proven(
-    [ONE_ROLL, throughNginx('daemons/hitless', 'answers 503 for a service on a network that the task is not on')],
+    [
+      MANY_NETWORKS,
+      ONE_ROLL,
+      throughNginx('daemons/hitless', 'answers 503 for a service on a network that the task is not on'),
+    ],
     'All new networks that come together are one roll. How long Swarm takes to attach them is not ours; meanwhile the old tasks serve.',
   ),
   3: proven([
@@ -59,6 +72,7 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
   ]),
   9: proven([
     onSwarm('routing/main-job', 'writes nothing and rolls nothing when core is killed and comes back'),
+    onSwarmLong('rest', 'sees no write in ten minutes'),
     inFile('unit/core/publish/plan', 'plans nothing when nothing changed'),
     inFile('unit/core/publish/plan', 'keeps what an operator set by docker service update'),
   ]),
@@ -84,6 +98,7 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
     'Not dealt with by itself: write `node.platform.os==linux` into `Constraints` and `ProxyConstraints`, as the original’s default file has it.',
   ),
   16: proven([
+    STUCK_AND_GONE,
     inFile(
       'integration/core/publish-rolls',
       'because of %s becomes a finding within 30 s, and goes with its cause',
@@ -166,11 +181,13 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
         'labels/howtos',
         'an application leaves with docker stack rm, its network and secrets too, once the proxies let go of them',
       ),
+      MANY_NETWORKS,
       onEngine('e2e/publish/hitless', 'what nobody needs is left after NetworkLinger, and can be removed then'),
     ],
     'Not at once: with the next roll, or after `NetworkLinger`.',
   ),
   29: proven([
+    STUCK_AND_GONE,
     inFile(
       'integration/core/publish-rolls',
       'dropped and renamed services and their configs go; foreign ones and those of another stack stay',

@@ -51,6 +51,11 @@ export function onSwarm(file: string, title: string): Proof {
   return { level: 'swarm', file: `test/e2e/${file}.test.ts`, title };
 }
 
+/** The long list (`npm run test:e2e:full`): `file` is below `test/full`. */
+export function onSwarmLong(file: string, title: string): Proof {
+  return { level: 'swarm', file: `test/full/${file}.test.ts`, title };
+}
+
 /** `file` is below `test`. */
 export function onEngine(file: string, title: string): Proof {
   return { level: 'engine', file: `test/${file}.test.ts`, title };

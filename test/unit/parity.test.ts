@@ -17,7 +17,7 @@ import { TABLES } from '../parity/tables.ts';
 
 /** The folders where tests of a level live. */
 const HOMES: Readonly<Record<Level, RegExp>> = {
-  swarm: /^test\/e2e\//,
+  swarm: /^test\/(?:e2e|full)\//,
   engine: /^test\/(?:e2e|contract)\//,
   nginx: /^test\/integration\//,
   file: /^test\/(?:unit|property|golden|integration)\//,

@@ -256,6 +256,10 @@ ServiceCluster = "4"
 
   it.each<[string, readonly string[]]>([
     ['[Extensions.a]\nTemplate = "my-template"', ['Extensions.a.Template']],
+    [
+      '[Extensions.a]\nConfigImage = "x"\nConfigServiceName = "y"',
+      ['Extensions.a.ConfigImage', 'Extensions.a.ConfigServiceName'],
+    ],
     ['NetworkLinger = "1m"\nProxyConfigRefresh = "0"\n[Extensions.a]\nHitlessServiceUpdate = true', []],
     ['reloadsperminute = 3\n[Extensions.a]', []],
     ['TLSCACert = "/ca"\nTLSCert = "/cert"\nTLSKey = "/key"\nAllowInsecure = true\n[Extensions.a]', []],
