@@ -59,7 +59,7 @@ export function createPins(tools: RoutesTools, home: RoutesHome, board: Board): 
         const before = await listStored(engine, 'pin', owner, signal);
         const sequence = (before.at(-1)?.sequence ?? 0) + 1;
         const wanted = { sequence, revision, digest, atMs: clock.now(), changes: NO_CHANGES, packed };
-        await store(engine, 'pin', owner, wanted, signal);
+        await storeOrJoin(engine, owner, wanted, signal);
         await look(signal);
       }),
     unpin: (extension, signal) =>
@@ -85,6 +85,22 @@ export function createPins(tools: RoutesTools, home: RoutesHome, board: Board): 
       },
     },
   };
+}
+
+/** The same routes under the same name: another core was asked for the same. */
+async function storeOrJoin(
+  engine: ConfigEngine,
+  owner: Owner,
+  wanted: Parameters<typeof store>[3],
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await store(engine, 'pin', owner, wanted, signal);
+  } catch (error) {
+    if (!isOperational(error, 'ENGINE.NAME_TAKEN')) {
+      throw error;
+    }
+  }
 }
 
 function ownerOf({ settings }: ExtensionBoard, stack: string | undefined): Owner {
@@ -123,6 +139,9 @@ async function lookAt(
     return;
   }
   const pin = await newestUsable({ engine, logger }, stored, signal);
+  if (pin === null && before === null) {
+    return;
+  }
   extension.pin.set(pin);
   if (before !== undefined || pin !== null) {
     logger.info(
