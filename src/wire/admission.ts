@@ -16,7 +16,7 @@ import { callerOf } from './caller.ts';
 import type { Caller } from './contract.ts';
 import { refusal, refusalReason, statusOf } from './errors.ts';
 import { MAX_CALLS_PER_PEER, MAX_CALLS_PER_PEER_AND_METHOD, MAX_WATCHERS_PER_EXTENSION } from './limits.ts';
-import { METHODS } from './methods.ts';
+import { METHODS, ROLE_OF_PATH } from './methods.ts';
 import { OPERATOR, OPERATOR_CALL_NAMES } from './operator.ts';
 
 /** Returns for a caller that is who it says; throws a refusal, or a retryable OperationalError, for everybody else. */
@@ -71,6 +71,7 @@ export function createAdmission({ authenticate, onCallEnd, logger, clock }: Admi
               const caller = path.startsWith(OPEN) ? undefined : callerOf(metadata);
               if (caller !== undefined) {
                 authenticate(caller);
+                expectRole(path, caller);
               }
               leave = crowd.enter(path, peer, caller);
             } catch (error) {
@@ -83,6 +84,14 @@ export function createAdmission({ authenticate, onCallEnd, logger, clock }: Admi
         }),
     });
   };
+}
+
+/** A call that is not for this role is refused before anything of it is read. */
+function expectRole(path: string, { role }: Caller): void {
+  const wanted = ROLE_OF_PATH.get(path) ?? 'operator';
+  if (role !== wanted) {
+    throw refusal('permission-denied', `this call is for the role ${wanted}, not for the role ${role}`);
+  }
 }
 
 /** What is told of connections that came to no call: counted as `connection`, and told of as calls are. */

@@ -81,9 +81,9 @@ describe('a caller', () => {
     const core = createFakeCore();
     core.messages.set(full(sampleModel('a'), 1));
     const { port } = await bench.serve(core.handlers);
-    await next(bench.connect(port, 'proxy').watchModel(revision, forever)[Symbol.asyncIterator]());
+    await next(bench.connect(port, 'extension').watchModel(revision, forever)[Symbol.asyncIterator]());
     expect(core.watchers).toMatchObject([
-      { caller: { role: 'proxy', extension: 'default', token: undefined, version: '0.1.0' }, have: revision },
+      { caller: { role: 'extension', extension: 'default', token: undefined, version: '0.1.0' }, have: revision },
     ]);
   });
 
