@@ -4,8 +4,9 @@ import type { Render } from '../../../src/extension/draft.ts';
 import { runSession } from '../../../src/extension/session.ts';
 import type { ClusterModel } from '../../../src/model/cluster.ts';
 import { digestModel } from '../../../src/model/revision.ts';
-import { systemClock } from '../../../src/runtime/clock.ts';
+import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
 import { OperationalError } from '../../../src/runtime/errors.ts';
+import { createManualClock } from '../../fakes/manual-clock.ts';
 import {
   appears,
   artifactOf,
@@ -61,7 +62,7 @@ function checker(answer: (text: string) => CheckOutcome | Promise<CheckOutcome> 
   };
 }
 
-function start(port: number, parts: { readonly check: Check; readonly render?: Render }): void {
+function start(port: number, parts: { readonly check: Check; readonly render?: Render; readonly clock?: Clock }): void {
   const all = {
     render: renderName,
     client: bench.connect(port),
@@ -82,6 +83,53 @@ const digests = new Map(
     text,
   ]),
 );
+
+describe('the whole check of a large cluster', () => {
+  /** Many entries, of which one differs with the mark, so that a part is checked first. */
+  function large(mark: number): ClusterModel {
+    const model = sampleModel('{}', 300);
+    const pools = model.pools.map((pool, at) => (at === 7 ? { ...pool, services: [`s${mark}`] } : pool));
+    return { ...model, header: { ...model.header, optionsJson: '{}' }, pools };
+  }
+  const renderPool: Render = ({ pools }) => ({
+    artifact: artifactOf(`${pools.length} ${pools.find(({ id }) => id === 'h000007.local/')?.services[0]}`),
+    findings: [],
+  });
+  const pendings = ({ submissions }: FakeCore) => submissions.map(({ checkPending }) => checkPending === true);
+
+  it('comes later than the file, so that the proxies have the processor', async () => {
+    const core = createFakeCore();
+    core.messages.set(full(large(1), 1));
+    const { port } = await bench.serve(core.handlers);
+    const clock = createManualClock();
+    start(port, { check: checker().check, render: renderPool, clock });
+    await appears(() => core.submissions[0]);
+    core.messages.set(patch(large(1), large(2), 2));
+    await appears(() => core.submissions[1]);
+    await appears(() => (clock.sleepers() > 0 ? true : undefined));
+    expect(pendings(core)).toEqual([false, true]);
+    await clock.advance(2_000);
+    await appears(() => core.submissions[2]);
+    expect(pendings(core)).toEqual([false, true, false]);
+  });
+
+  it('comes at once where core waits for it', async () => {
+    const core = createFakeCore();
+    core.messages.set(full(large(1), 1));
+    const { port } = await bench.serve({
+      ...core.handlers,
+      submitArtifact: async (caller, submission, signal) => {
+        const outcome = await core.handlers.submitArtifact(caller, submission, signal);
+        return outcome.kind === 'accepted' && submission.checkPending ? { ...outcome, awaitsCheck: true } : outcome;
+      },
+    });
+    start(port, { check: checker().check, render: renderPool, clock: createManualClock() });
+    await appears(() => core.submissions[0]);
+    core.messages.set(patch(large(1), large(2), 2));
+    await appears(() => core.submissions[2]);
+    expect(pendings(core)).toEqual([false, true, false]);
+  });
+});
 
 describe('the extension', () => {
   it('submits what it rendered, with the blobs that are new', async () => {
