@@ -13,6 +13,7 @@ export const CHECK_CODES = {
     'a service names a network that the file does not declare: `docker stack deploy` refuses it',
   'STACK.NO_LABELS': 'no service of the file is routed',
   'STACK.ROUTE_SHARED': 'several services answer one host and path, each for its share',
+  'STACK.VARIABLE_INVALID': 'a `$` in a label begins no variable: `docker stack deploy` refuses the file',
   'STACK.VARIABLE_UNSET': 'a variable in a label has no value here',
 } as const;
 

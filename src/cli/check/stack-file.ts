@@ -129,34 +129,40 @@ function createReader(file: string, env: Variables) {
           message: `\`docker stack deploy\` takes text and numbers only: write it in quotes${value.kind === 'flag' ? `, "${value.text}"` : ''}.`,
         });
       }
-      found.set(key, { text: filled(service, key, value, checked), at });
+      found.set(key, { text: filled({ service, label: key, checked }, value.text, value.at), at });
     }
     for (const item of branch.items()) {
       const [key = '', ...rest] = item.text.split('=');
-      const text = interpolate(rest.join('='), env);
-      if (checked) {
-        reportUnset(service, key, text.unset, item.at);
-      }
-      found.set(key, { text: text.text, at: item.at });
+      found.set(key, { text: filled({ service, label: key, checked }, rest.join('='), item.at), at: item.at });
     }
     return found;
   }
 
-  function filled(service: string, label: string, value: Branch, checked: boolean): string {
-    const { text, unset } = interpolate(value.text, env);
-    if (checked) {
-      reportUnset(service, label, unset, value.at);
-    }
-    return text;
+  interface About {
+    readonly service: string;
+    readonly label: string;
+    readonly checked: boolean;
   }
 
-  function reportUnset(service: string, label: string, names: readonly string[], at: TextPosition | undefined): void {
-    for (const name of isOurs(label) ? new Set(names) : []) {
+  function filled({ service, label, checked }: About, raw: string, at: TextPosition | undefined): string {
+    const { text, unset, invalid } = interpolate(raw, env);
+    if (!checked || !isOurs(label)) {
+      return text;
+    }
+    if (invalid) {
+      say({
+        ...{ service, subject: label, at, severity: 'error', code: 'STACK.VARIABLE_INVALID' },
+        message:
+          'A "$" here begins no variable that Docker knows: a name, or in braces a name with :-default or :?words. Write $$ for a plain one.',
+      });
+    }
+    for (const name of new Set(unset)) {
       say({
         ...{ service, subject: label, at, severity: 'warn', code: 'STACK.VARIABLE_UNSET' },
         message: `${name} has no value here, and no default. Set it as the deploy does, or write \${${name}:-default}.`,
       });
     }
+    return text;
   }
 
   /** Labels of ours anywhere in the service but in its two places for labels. */

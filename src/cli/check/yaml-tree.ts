@@ -150,11 +150,14 @@ function scalarOf(node: Node | undefined): Pick<Branch, 'kind' | 'text'> {
   if (typeof value === 'string') {
     return { kind: 'text', text: value };
   }
+  const source = isScalar(node) ? node.source : undefined;
   if (typeof value === 'boolean') {
-    return { kind: 'flag', text: String(value) };
+    // `yes` and `on` are flags of YAML 1.1 that Docker's library takes for text.
+    const isFlag = source === undefined || /^(?:true|false)$/i.test(source);
+    return isFlag ? { kind: 'flag', text: String(value) } : { kind: 'text', text: source };
   }
   return typeof value === 'number' || typeof value === 'bigint'
-    ? { kind: 'number', text: numberText(String(value), isScalar(node) ? node.source : undefined) }
+    ? { kind: 'number', text: numberText(String(value), source) }
     : { kind: 'other', text: '' };
 }
 

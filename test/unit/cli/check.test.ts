@@ -133,19 +133,51 @@ describe('the command', () => {
   });
 });
 
+/** Each held against `docker stack config` of Docker 28.2. */
 describe('variables', () => {
   const env = { SET: 'x', EMPTY: '' };
   it.each([
-    ['$SET ${SET}', 'x x', []],
-    ['$$SET $${SET} $$$SET', '$SET ${SET} $x', []],
-    ['${NO}|$NO', '|', ['NO', 'NO']],
-    ['${NO:-d}|${NO-d}|${EMPTY:-d}|${EMPTY-d}|${SET:-d}', 'd|d|d||x', []],
-    ['${NO:+d}|${EMPTY:+d}|${EMPTY+d}|${SET:+d}', '||d|d', []],
-    ['${NO:?why}|${EMPTY:?why}|${SET?why}', '||x', ['NO', 'EMPTY']],
-    ['${NO:-${SET}}|${NO:-${ALSO}}', 'x|', ['ALSO']],
-    ['${bad name} $1 $ ${', '${bad name} $1 $ ${', []],
-  ])('%s is %s', (text, expected, unset) => {
-    expect(interpolate(text, env)).toEqual({ text: expected, unset });
+    ['$SET ${SET}', 'x x', [], false],
+    ['$$SET $${SET} $$$SET', '$SET ${SET} $x', [], false],
+    ['${NO}|$NO', '|', ['NO', 'NO'], false],
+    ['${NO:-d}|${NO-d}|${EMPTY:-d}|${EMPTY-d}|${SET:-d}', 'd|d|d||x', [], false],
+    ['${NO:?why}|${EMPTY:?why}|${SET?why}', '||x', ['NO', 'EMPTY'], false],
+    ['${NO:-${SET}}', '${SET}', [], false],
+    ['${SET:+d}', '${SET:+d}', [], true],
+    ['${bad name}', '${bad name}', [], true],
+    ['$1', '$1', [], true],
+    ['a$', 'a$', [], true],
+    ['${SET', '${SET', [], true],
+  ])('%s is %s', (text, expected, unset, invalid) => {
+    expect(interpolate(text, env)).toEqual({ text: expected, unset, invalid });
+  });
+});
+
+/** As `docker stack config` of Docker 28.2 prints them. */
+describe('a label of the value', () => {
+  const portOf = (value: string) => remarksOf(GOOD.replace('"80"', value)).map(({ code, value: seen }) => [code, seen]);
+
+  it.each([
+    ['yes', 'yes'],
+    ['on', 'on'],
+    ['1:30', '1:30'],
+    ['!!str true', 'true'],
+    ['-0.5', '-0.5'],
+    ['089a', '089a'],
+  ])('%s is the text %s', (value, text) => {
+    expect(portOf(value)).toEqual([['LABEL.PORT_INVALID', text]]);
+  });
+
+  it.each(['8080', '0x1f90', '017', '8080.0', '+80', '1_000', '1e3'])('%s is a number', (value) => {
+    expect(portOf(value)).toEqual([]);
+  });
+
+  it.each(['true', 'False', '[80]', '{a: 80}'])('%s is refused', (value) => {
+    expect(portOf(value)).toContainEqual(['STACK.LABEL_TYPE', undefined]);
+  });
+
+  it.each(['~', 'null', '""', ''])('%j is empty, so none', (value) => {
+    expect(portOf(value)).toEqual([['LABEL.PORT_MISSING', undefined]]);
   });
 });
 
