@@ -1,6 +1,7 @@
 /** Key by key of `[Extensions.<name>]`: what the operator sets reaches the spec of the service it is about. A key without a row fails. */
 import { describe, expect, it } from 'vitest';
 import { type Carried, extensionSpec, type Home, proxySpec, type SpecJson } from '../../../src/core/publish/desired.ts';
+import { type Json, mergeSpecs } from '../../../src/core/publish/merge.ts';
 import { EXTENSION_SCHEMA } from '../../../src/settings/core-schema.ts';
 import { coreSettings } from '../../support/settings.ts';
 
@@ -159,6 +160,15 @@ describe.each(ROWS)('$key', ({ lines, of, spec }) => {
   it('reaches the spec of its service', () => {
     expect(specsOf(lines)[of]).toMatchObject(spec);
     expect(specsOf('')[of]).not.toMatchObject(spec);
+  });
+
+  it('reaches a service that runs, beside what an operator changed there, and leaves it again', () => {
+    const [before, after] = [specsOf('')[of], specsOf(lines)[of]];
+    const own = { ...before, UpdateConfig: { ...(before['UpdateConfig'] as object), MaxFailureRatio: 0.5 } };
+    const changed = mergeSpecs(before, after, own);
+    expect(changed).toMatchObject(spec);
+    expect(changed).toMatchObject({ UpdateConfig: { MaxFailureRatio: 0.5 } });
+    expect(mergeSpecs(after, before, changed)).toEqual(own satisfies Json);
   });
 
   it('leaves the other service alone', () => {
