@@ -24,8 +24,14 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
     ),
   ]),
   MetricsListenAddr: proven(
-    [inFile('unit/settings/core-settings', 'reads MetricsListenAddr = %s')],
-    'A key of ours: metrics and readiness of all three daemons.',
+    [
+      inFile('unit/settings/core-settings', 'reads MetricsListenAddr = %s'),
+      onSwarm(
+        'routing/main-job',
+        'tells what it does: metrics and readiness of all three on the control network alone',
+      ),
+    ],
+    'A key of ours.',
   ),
   DockerURL: proven([
     inFile('unit/core/engine/docker-url', 'reads %s'),

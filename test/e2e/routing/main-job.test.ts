@@ -1,5 +1,12 @@
 /** The main job on a real Swarm of three nodes: real engines, real NGINX, two proxies in host mode, hitless delivery, the watch feed. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AGENT_METRICS } from '../../../src/agent/metrics.ts';
+import { CORE_METRICS } from '../../../src/core/metrics/definitions.ts';
+import { EXTENSION_METRICS } from '../../../src/extension/metrics.ts';
 import { startSwarm } from '../../support/bed.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
@@ -69,6 +76,41 @@ async function untilSettled(): Promise<void> {
   );
 }
 
+/** Prints what each task of a service answers: a status and a body, or the code of the error. */
+const ASK_ALL = `
+const { resolve4 } = require('node:dns/promises');
+const [service, path] = process.argv.slice(1);
+const ask = async (host) => {
+  try {
+    const answer = await fetch('http://' + host + ':9090' + path, { signal: AbortSignal.timeout(5000) });
+    return { status: answer.status, body: await answer.text() };
+  } catch (error) {
+    return { status: error.cause?.code ?? error.name, body: '' };
+  }
+};
+resolve4('tasks.' + service).then((hosts) => Promise.all(hosts.map(ask))).then((all) => console.log(JSON.stringify(all)));
+`;
+
+async function askAllTasks(
+  from: string,
+  service: string,
+  path: string,
+): Promise<readonly { readonly status: number | string; readonly body: string }[]> {
+  const text = await interlock.exec(from, ['node', '-e', ASK_ALL, service, path]);
+  return JSON.parse(text) as { status: number | string; body: string }[];
+}
+
+/** The page's own commands, with an image that is there. */
+async function startPrometheus(): Promise<void> {
+  const root = fileURLToPath(new URL('../../../', import.meta.url));
+  const page = await readFile(`${root}docs/howto/monitoring.md`, 'utf8');
+  const [, commands = ''] = /```sh\n([\s\S]*?)```/.exec(page) ?? [];
+  expect(commands).toContain('prom/prometheus');
+  const script = commands.replace('prom/prometheus', '--no-resolve-image --quiet interlock/demo:dev');
+  const env = { ...process.env, DOCKER_HOST: `unix://${interlock.swarm.managerSocket}` };
+  await promisify(execFile)('sh', ['-ec', script], { cwd: root, env, timeout: 120_000 });
+}
+
 describe('the main job', () => {
   it('reaches a labelled service through every proxy', async () => {
     await interlock.createApp({ name: 'demo', networks: ['app'], lb: { hosts: 'demo.local', port: '8080' } });
@@ -84,6 +126,55 @@ describe('the main job', () => {
       expect(JSON.stringify(Mounts)).not.toContain('docker.sock');
     },
   );
+
+  it('tells what it does: metrics and readiness of all three on the control network alone', async () => {
+    await startPrometheus();
+    const daemons = [
+      { service: 'interlock_core', metrics: CORE_METRICS, tasks: 1 },
+      { service: 'interlock-extension', metrics: EXTENSION_METRICS, tasks: 1 },
+      { service: 'interlock-proxy', metrics: AGENT_METRICS, tasks: PROXIES },
+    ];
+    for (const { service, metrics, tasks } of daemons) {
+      await eventually(
+        async () => {
+          const answers = await askAllTasks('prometheus', service, '/readyz');
+          if (answers.length !== tasks || answers.some(({ status }) => status !== 200)) {
+            throw new Error(`${service}: ${JSON.stringify(answers)}`);
+          }
+        },
+        { timeoutMs: 90_000, everyMs: 500 },
+      );
+      for (const { status, body } of await askAllTasks('prometheus', service, '/metrics')) {
+        expect(status).toBe(200);
+        expect(Object.keys(metrics).filter((name) => !body.includes(`# TYPE ${name} `))).toEqual([]);
+      }
+    }
+
+    const [core] = await askAllTasks('prometheus', 'interlock_core', '/metrics');
+    expect(core?.body).toMatch(/^interlock_core_agent_sessions\{extension="default"\} 2$/m);
+    expect(core?.body).toMatch(/^interlock_core_task_feed\{kind="watch"\} 1$/m);
+    expect(core?.body).toMatch(/^interlock_core_extension_connected\{extension="default"\} 1$/m);
+    expect(core?.body).toMatch(/^interlock_core_hosts\{extension="default"\} [1-9]/m);
+    expect(core?.body).toMatch(/^interlock_core_docker_call_seconds_count\{call="createService"\} [1-9]/m);
+    expect(core?.body).toMatch(/^interlock_core_events_total\{source="watch",kind="tasks?"\} [1-9]/m);
+    const [extension] = await askAllTasks('prometheus', 'interlock-extension', '/metrics');
+    expect(extension?.body).toMatch(/^interlock_extension_core_connected 1$/m);
+    expect(extension?.body).toMatch(/^interlock_extension_checks_total\{outcome="passed"\} [1-9]/m);
+    for (const { body } of await askAllTasks('prometheus', 'interlock-proxy', '/metrics')) {
+      expect(body).toMatch(/^interlock_nginx_up 1$/m);
+      expect(body).toMatch(/^interlock_nginx_requests_total [1-9]/m);
+      expect(body).toMatch(/^interlock_nginx_workers\{state="accepting"\} [1-9]/m);
+      expect(body).toMatch(/^interlock_agent_core_connected 1$/m);
+    }
+
+    const outside = await askAllTasks('demo', 'interlock-proxy', '/metrics');
+    expect(outside.map(({ status }) => status)).toEqual(Array.from({ length: PROXIES }, () => 'ECONNREFUSED'));
+
+    await interlock.removeService('prometheus');
+    await eventually(() => interlock.cli('config', 'rm', 'prometheus.yml', 'interlock-rules.yml'), {
+      timeoutMs: 60_000,
+    });
+  });
 
   it('answers unknown hosts with 503', async () => {
     for (const base of await interlock.proxies()) {
