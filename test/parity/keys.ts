@@ -1,19 +1,32 @@
 /** What proves each key of config.toml: the top level, `[GRPC]`, `[Extensions.<name>]` and its `Config` for NGINX. */
 import type { CORE_SCHEMA, EXTENSION_SCHEMA, GRPC_SCHEMA } from '../../src/settings/core-schema.ts';
 import type { NGINX_SCHEMA } from '../../src/settings/nginx-options.ts';
-import { inFile, onEngine, onSwarm, proven, type Row, throughNginx, unproven } from './proof.ts';
+import { inFile, onEngine, onSwarm, onSwarmLong, proven, type Row, throughNginx } from './proof.ts';
 
 export type CoreKey = keyof (typeof CORE_SCHEMA)['shape'];
 export type GrpcKey = keyof (typeof GRPC_SCHEMA)['shape'];
 export type ExtensionKey = keyof (typeof EXTENSION_SCHEMA)['shape'];
 export type NginxKey = keyof (typeof NGINX_SCHEMA)['shape'];
 
-const LATER = 'Read and checked, with the finding `SETTINGS.NOT_IN_EFFECT`: a later version acts on it.';
+const MUTUAL_TLS = onSwarm(
+  'security/security',
+  'extension and proxy speak to core over mutual TLS, and go on over an exchange of all certificates',
+);
 
 const OVER_TLS = [
   inFile('unit/core/engine/tls', 'is spoken with a CA and a client certificate: %s'),
   inFile('unit/core/engine/tls', 'is refused with %s'),
 ] as const;
+
+/** Said of ports, constraints and images that keep a roll from getting on; tables that are dropped or rename their proxy. */
+const STUCK_AND_GONE = onSwarmLong(
+  'citizen',
+  'no free host port, no matching node and a missing image are said within 30 s; what was made goes with its table',
+);
+const NAME_TAKEN = onSwarmLong(
+  'citizen',
+  'a foreign service with the name of a proxy is never written, and a finding says so until it is gone',
+);
 
 export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   ListenAddr: proven([
@@ -64,6 +77,7 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   NetworkLinger: proven(
     [
       onEngine('e2e/publish/hitless', 'what nobody needs is left after NetworkLinger, and can be removed then'),
+      onSwarmLong('citizen', '%i that come together are one roll; docker stack rm takes them within the linger time'),
       onSwarm(
         'labels/howtos',
         'an application leaves with docker stack rm, its network and secrets too, once the proxies let go of them',
@@ -91,17 +105,21 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
     ],
     'A key of ours, for hitless delivery.',
   ),
-  GRPC: unproven(LATER, 'A table of ours: mutual TLS. Tokens are in effect without it.'),
+  GRPC: proven([MUTUAL_TLS], 'A table of ours: mutual TLS. Tokens are in effect without it.'),
   Extensions: proven([
     inFile('unit/settings/core-settings', 'fills in every default of a file with one empty extension'),
     inFile('unit/settings/core-settings', 'name what two extensions both claim'),
+    STUCK_AND_GONE,
   ]),
 };
 
 export const GRPC_ROWS: Readonly<Record<GrpcKey, Row>> = {
-  TLSCert: unproven(LATER),
-  TLSKey: unproven(LATER),
-  TLSCACert: unproven(LATER),
+  TLSCert: proven([MUTUAL_TLS]),
+  TLSKey: proven([MUTUAL_TLS]),
+  TLSCACert: proven([MUTUAL_TLS]),
+  ClientTLSCert: proven([MUTUAL_TLS]),
+  ClientTLSKey: proven([MUTUAL_TLS]),
+  ClientTLSCACert: proven([MUTUAL_TLS]),
 };
 
 const toSpec = (key: ExtensionKey) =>
@@ -112,8 +130,9 @@ const OWN_CLUSTER = onSwarm(
 );
 const CONSTRAINT = 'A single `=` is read as `==`, with a finding: Swarm itself refuses it.';
 const MAPPED = "The original's image names are read as ours, with a finding.";
+const WAITING = inFile('unit/settings/core-settings', 'says which keys wait for a later version: %j');
 const NO_CONFIG_SERVICE =
-  "Read, with the finding `SETTINGS.NOT_IN_EFFECT`: the agent in the proxy's container does what the config service did.";
+  'Read, with the finding `SETTINGS.NOT_IN_EFFECT`: there is no config service, the agent in the proxy does its work.';
 
 export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   Image: proven(
@@ -149,14 +168,22 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     ],
     'A service that is on none of them is not routed, with a finding; the original wrote an error into its log.',
   ),
-  ProxyImage: proven([toSpec('ProxyImage'), inFile('unit/settings/core-settings', 'maps %s')], MAPPED),
-  ProxyArgs: proven([toSpec('ProxyArgs')]),
+  ProxyImage: proven([toSpec('ProxyImage'), inFile('unit/settings/core-settings', 'maps %s'), STUCK_AND_GONE], MAPPED),
+  ProxyArgs: proven([
+    toSpec('ProxyArgs'),
+    onSwarmLong(
+      'citizen',
+      'one that Swarm rolled back is not tried again, not by another core either, until something changes',
+    ),
+  ]),
   ProxyLabels: proven([toSpec('ProxyLabels')]),
   ProxyContainerLabels: proven([toSpec('ProxyContainerLabels')]),
   ProxyServiceName: proven(
     [
       toSpec('ProxyServiceName'),
       OWN_CLUSTER,
+      NAME_TAKEN,
+      STUCK_AND_GONE,
       inFile('unit/settings/core-settings', 'names services after their table, each name once'),
     ],
     'Left out, the name follows from the table, and is the same on every start.',
@@ -179,6 +206,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     [
       toSpec('ProxyConstraints'),
       OWN_CLUSTER,
+      STUCK_AND_GONE,
       inFile('unit/core/publish/plan', 'brings changed settings to both services'),
     ],
     CONSTRAINT,
@@ -237,9 +265,9 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     [toSpec('TargetSSLPort'), inFile('unit/settings/core-settings', 'takes the container ports from either place: %j')],
     'The same as `SSLPort` of `Config`.',
   ),
-  Template: unproven(
-    "Read, with the finding `SETTINGS.NOT_IN_EFFECT`: the original's Go templates do not run here.",
-    'Go templates do not run here. `GlobalOptions`, `HTTPOptions` and `TCPOptions` take lines of your own.',
+  Template: proven(
+    [WAITING],
+    'Read, with the finding `SETTINGS.NOT_IN_EFFECT`: Go templates do not run here. `GlobalOptions`, `HTTPOptions` and `TCPOptions` take lines of your own.',
   ),
   Config: proven([
     inFile('unit/settings/core-settings', 'hands the Config table on as written, in a form the extension reads again'),
@@ -249,6 +277,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     [
       onSwarm('labels/clusters', 'scaling the old service to zero moves all requests, and none fails meanwhile'),
       onSwarm('routing/classic', 'rolls the proxy service onto a new Docker Config for a changed label'),
+      onSwarmLong('rest', 'sees no write in ten minutes'),
       onEngine('e2e/publish/hitless', 'a label change makes no new task; the config is stored after quiet'),
       throughNginx(
         'daemons/hitless',
@@ -259,8 +288,8 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     ],
     "Default `true`; the original's is `false`.",
   ),
-  ConfigImage: unproven(NO_CONFIG_SERVICE, 'There is no config service: the agent in the proxy does its work.'),
-  ConfigServiceName: unproven(NO_CONFIG_SERVICE, 'There is no config service: the agent in the proxy does its work.'),
+  ConfigImage: proven([WAITING], NO_CONFIG_SERVICE),
+  ConfigServiceName: proven([WAITING], NO_CONFIG_SERVICE),
 };
 
 /** Set and by default, in the rendered file. */
