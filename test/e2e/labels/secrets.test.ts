@@ -18,6 +18,8 @@ const authority = createAuthority();
 const strangers = createAuthority();
 let interlock: Interlock;
 let folder: string;
+/** Of every secret that was made here. */
+const texts = new Map<string, string>();
 const cleanUps: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
@@ -25,7 +27,8 @@ beforeAll(async () => {
   const swarm = await startSwarm({ name: 'labelsecrets', nodes: 1 });
   cleanUps.unshift(() => swarm.down());
   await swarm.loadImages([archive]);
-  interlock = await deployInterlock(swarm, defaultConfig());
+  // Debug logs everywhere: what is never logged is not logged there either.
+  interlock = await deployInterlock(swarm, defaultConfig({ extra: 'Args = ["-D"]\nProxyArgs = ["-D"]\n' }));
   cleanUps.unshift(() => interlock.down());
   folder = await mkdtemp(join(tmpdir(), 'interlock-secrets-'));
   cleanUps.unshift(() => rm(folder, { recursive: true, force: true }));
@@ -52,6 +55,7 @@ afterAll(async () => {
 });
 
 async function createSecret(name: string, text: string): Promise<void> {
+  texts.set(name, text);
   await writeFile(join(folder, name), text);
   await interlock.cli('secret', 'create', name, join(folder, name));
 }
@@ -203,5 +207,48 @@ describe('a client', () => {
     expect(told.split('.').slice(0, 3)).toEqual(interlock.swarm.nodes[0]?.address.split('.').slice(0, 3));
     expect(body).toMatch(new RegExp(`^x-forwarded-for: ${told.replaceAll('.', '\\.')}$`, 'im'));
     expect(body).toMatch(/^x-forwarded-proto: http$/im);
+  });
+});
+
+describe('logs', () => {
+  const SERVICES = ['interlock_core', 'interlock-extension', 'interlock-proxy'];
+
+  /** The lines of private keys: whole ones are enough, and no line of a certificate is among them. */
+  function keyLines(text: string): readonly string[] {
+    return [...text.matchAll(/-----BEGIN [A-Z ]*PRIVATE KEY-----\n([\s\S]*?)-----END/g)].flatMap(([, body = '']) =>
+      body.split('\n').filter((line) => line.length > 16),
+    );
+  }
+
+  /** As it is, and as bytes are printed by mistake. */
+  function spellings(secret: string): readonly string[] {
+    const bytes = Buffer.from(secret);
+    return [secret, bytes.toString('base64').replace(/=+$/, ''), bytes.toString('hex'), bytes.join(',')];
+  }
+
+  it('of all three hold no byte of a token or a key, with debug logs on', async () => {
+    const tokens = await Promise.all(
+      ['interlock-extension', 'interlock-proxy'].map((service) =>
+        eventually(() => interlock.exec(service, ['cat', '/run/secrets/interlock-token']), {
+          timeoutMs: 120_000,
+          everyMs: 500,
+        }),
+      ),
+    );
+    const secrets = [...tokens.map((token) => token.trim()), ...[...texts.values()].flatMap(keyLines)];
+    expect(secrets.length).toBeGreaterThan(8);
+    expect(secrets.every((secret) => secret.length > 16)).toBe(true);
+    for (const service of SERVICES) {
+      const log = await eventually(
+        async () => {
+          const text = await interlock.cli('service', 'logs', '--raw', service);
+          expect(text).toContain('"level":"debug"');
+          return text;
+        },
+        { timeoutMs: 60_000, everyMs: 500 },
+      );
+      const found = secrets.flatMap(spellings).filter((spelling) => log.includes(spelling));
+      expect(found.map((spelling) => `${service} printed ${spelling.slice(0, 4)}...`)).toEqual([]);
+    }
   });
 });
