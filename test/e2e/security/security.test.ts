@@ -61,7 +61,8 @@ ClientTLSCACert = "grpc-ca-${generation}"
     controlSocket: false,
     overlay: overlay(generation),
   });
-  cleanUps.unshift(() => interlock.down());
+  const deployed = interlock;
+  cleanUps.unshift(() => deployed.down());
 }
 
 function overlay(generation: number): string {
