@@ -7,12 +7,14 @@ import { serviceLines, urlLines } from '../../../src/cli/show/explain.ts';
 import { routeRows, routesLines } from '../../../src/cli/show/routes.ts';
 import { statusLines } from '../../../src/cli/show/status.ts';
 import type { Paint } from '../../../src/cli/show/text.ts';
+import { parseLabels } from '../../../src/labels/parse-labels.ts';
 import { parseRequest } from '../../../src/model/answer.ts';
 import { createFinding } from '../../../src/model/finding.ts';
 import type { ProxyStatus, StatusReport } from '../../../src/wire/status-report.ts';
 import type { ServiceView, TaskView } from '../../../src/wire/swarm-view.ts';
 import { endpoint, model } from '../../support/render-models.ts';
 import { runCommand } from '../../support/run-command.ts';
+import { service as plainService } from '../../support/snapshots.ts';
 
 const page = readFileSync(new URL('../../../docs/operate.md', import.meta.url), 'utf8');
 const shown = [...page.matchAll(/^```(\w*)\n([\s\S]*?)\n```$/gm)].flatMap(([, language, text = '']) =>
@@ -63,7 +65,7 @@ const status: StatusReport = {
   nowMs: NOW,
   startedAtMs: NOW - 125_000,
   observedAtMs: NOW,
-  taskFeed: { kind: 'watch', reason: 'the control socket answers' },
+  taskFeed: { kind: 'watch', reason: "the manager's control socket answers" },
   clusters: [
     {
       extension: 'default',
@@ -142,7 +144,9 @@ describe('docs/operate.md', () => {
           containerLabels: { 'com.docker.lb.hosts': 'puzzle.test', 'com.docker.lb.port': '8080' },
           reading: 'unusable' as const,
         };
-        return serviceLines(explainService({ service, status: quiet, routes }), bare).join('\n');
+        const found = parseLabels({ ...plainService(), name: 'puzzle', containerLabels: service.containerLabels });
+        const findings = found.kind === 'not-ours' ? [] : found.findings;
+        return serviceLines(explainService({ service, status: { ...status, findings }, routes }), bare).join('\n');
       },
     ],
   ])('shows what is printed: %s', (_what, print) => {
