@@ -5,7 +5,7 @@ import { cutUtf8, MAX_REASON_BYTES, manifestMessage, manifestOf } from './artifa
 import type { AgentDirective, AgentHello, AgentOutcome, AgentReport } from './contract.ts';
 import { at, digestText, each, malformed, type Place, place, present, safeInteger } from './door.ts';
 import { findingMessage, findingOf } from './finding-codec.ts';
-import { MAX_AGENT_FINDINGS, MAX_FETCHED_BLOBS } from './limits.ts';
+import { MAX_AGENT_FINDINGS, MAX_PIECES } from './limits.ts';
 import type {
   AgentDirectiveMessage,
   AgentHelloMessage,
@@ -77,8 +77,8 @@ export function encodeFetchRequest(digests: readonly string[]): Buffer {
 export function decodeFetchRequest(bytes: Uint8Array): readonly string[] {
   const { digests } = FETCH_REQUEST.decode(bytes);
   const where = at(place('FetchBlobsRequest'), 'digests');
-  if (digests.length === 0 || digests.length > MAX_FETCHED_BLOBS) {
-    throw malformed(where, `names none or more than ${MAX_FETCHED_BLOBS}`);
+  if (digests.length === 0 || digests.length > MAX_PIECES) {
+    throw malformed(where, `names none or more than ${MAX_PIECES}`);
   }
   return each(digests, where, digestText);
 }

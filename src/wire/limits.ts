@@ -75,11 +75,8 @@ export const CLIENT_OPTIONS: ChannelOptions = {
   'grpc.enable_channelz': 0,
 };
 
-/** Pieces of one file: one of 10,000 hosts has about 120. */
+/** Pieces of one file, and what one call may ask for: all of them. A file of 10,000 hosts has about 120. */
 export const MAX_PIECES = 4_096;
-
-/** What one call may ask for: all pieces of an artifact, which holds one file today. */
-export const MAX_FETCHED_BLOBS = MAX_PIECES;
 
 /** What one call may bring; a file of 10,000 hosts has 3 MB. */
 export const MAX_FETCHED_BYTES = 64 * MIB;

@@ -54,8 +54,7 @@ export async function simulateSwarm(services: number): Promise<SimulatedSwarm> {
 
   function putTask(task: RawTask): void {
     store.tasks.set(task.ID, task);
-    const serviceId = task.ServiceID ?? '';
-    oldestTasks.set(serviceId, [...(oldestTasks.get(serviceId) ?? []), task]);
+    oldestTasks.set(task.ServiceID, [...(oldestTasks.get(task.ServiceID) ?? []), task]);
   }
 
   function newTask(serviceId: string, slot: number): RawTask {
