@@ -162,8 +162,13 @@ describe('interlock status', () => {
     stop.abort();
 
     expect((await watching).exitCode).toBe(0);
+    const processes = ['exec', id, 'sh', '-c', 'cat /proc/[0-9]*/cmdline | tr "\\0" " "'];
     await eventually(
-      async () => !(await run('docker', ['-H', `unix://${socket}`, 'top', id])).stdout.includes('--watch'),
+      async () => {
+        const { stdout: running } = await run('docker', ['-H', `unix://${socket}`, ...processes]);
+        expect(running).toContain('interlock');
+        expect(running).not.toContain('--watch');
+      },
       { timeoutMs: 30_000 },
     );
   });
