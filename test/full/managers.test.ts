@@ -145,8 +145,9 @@ async function separate(action: '-I' | '-D'): Promise<void> {
 }
 
 async function allContainers(): Promise<readonly string[]> {
-  const all = await Promise.all(
-    ['demo', CORE, 'interlock-extension', 'interlock-proxy'].map((service) => runningOf(interlock, service)),
-  );
-  return all.flatMap((tasks) => tasks.map(({ container }) => container)).sort();
+  const services = ['demo', CORE, 'interlock-extension', 'interlock-proxy'];
+  const all = await Promise.all(services.map((service) => runningOf(interlock, service)));
+  return services
+    .flatMap((service, n) => (all[n] ?? []).map(({ hostname, container }) => `${service} on ${hostname}: ${container}`))
+    .sort();
 }
