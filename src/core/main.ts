@@ -4,7 +4,7 @@ import type { Finding } from '../model/finding.ts';
 import { createFinding, findingKey } from '../model/finding.ts';
 import { createBackoff } from '../runtime/backoff.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { isOperational, toError } from '../runtime/errors.ts';
+import { isOperational, OperationalError, toError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logging.ts';
 import { createProbeServer, type Readiness } from '../runtime/probe-server.ts';
 import { type Component, runComponents } from '../runtime/supervisor.ts';
@@ -12,6 +12,7 @@ import type { CoreSettings } from '../settings/core-settings.ts';
 import { CONTROL_SOCKET, watchSwarm } from '../swarmkit/watch-client.ts';
 import { createWireServer, type WireServer } from '../wire/server.ts';
 import { readTlsFiles, type TlsMaterial, whyOutOfTime } from '../wire/tls-files.ts';
+import { readToken } from '../wire/token-file.ts';
 import { createAccess } from './access/access.ts';
 import { type Board, createBoard } from './board.ts';
 import { createDockerodeEngine } from './engine/dockerode-engine.ts';
@@ -84,7 +85,8 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
   const { reloadsPerMinute } = settings;
   const facts = { version, epoch: randomUUID(), taskFeed, clock, reloadsPerMinute };
   const handlers = createHandlers(board, facts, logger);
-  const access = createAccess({ engine, clock, logger }, home.stack, board, observer.snapshots);
+  const operatorToken = await readOperatorToken(settings);
+  const access = createAccess({ engine, clock, logger }, home.stack, board, observer.snapshots, operatorToken);
   const { authenticate } = access;
   const pins = createPins({ engine, clock, logger }, home, board);
   const histories = new Map(
@@ -132,6 +134,16 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
     logger,
   );
   logger.info('core stopped');
+}
+
+/** @throws OperationalError SETTINGS.UNREADABLE when config.toml names a file that holds no token. */
+async function readOperatorToken({ operatorTokenPath: path }: CoreSettings): Promise<string | undefined> {
+  const token = path === undefined ? undefined : await readToken(path);
+  if (path !== undefined && token === undefined) {
+    const words = `${path} (OperatorTokenFile in [GRPC]) holds no token: 16 to 256 of the characters A-Z a-z 0-9 _ and -`;
+    throw new OperationalError('SETTINGS.UNREADABLE', words);
+  }
+  return token;
 }
 
 function chooseFeed(

@@ -189,7 +189,12 @@ export const CORE_SCHEMA = z.object({
     'At most so many reloads of a proxy per minute for additions and label changes; removals of endpoints are exempt.',
     { shownDefault: 'no limit', ours: true },
   ),
-  GRPC: key(TABLE, undefined, 'Mutual TLS for the gRPC API: all keys of it, or none. See below.', { ours: true }),
+  GRPC: key(
+    TABLE,
+    undefined,
+    'Mutual TLS for the gRPC API: all TLS keys, or none; and the token of operators. See below.',
+    { ours: true },
+  ),
   Extensions: key(TABLE, undefined, 'One table per service cluster; at least one. The name is free text.', {
     shownDefault: 'required',
   }),
@@ -214,6 +219,12 @@ export const GRPC_SCHEMA = z.object({
   ClientTLSCACert: key(OBJECT_NAME, undefined, "Name of the secret with the CA that signs core's certificate.", {
     ours: true,
   }),
+  OperatorTokenFile: key(
+    ABSOLUTE_PATH,
+    undefined,
+    "File of the operators' token in core's container, from a secret: `interlock --endpoint` with it is let in over the network.",
+    { ours: true },
+  ),
 });
 
 export const EXTENSION_SCHEMA = z.object({

@@ -36,6 +36,8 @@ export interface CoreSettings {
   readonly reloadsPerMinute: number | undefined;
   /** Files for mutual TLS on the gRPC API; `undefined`: plain. */
   readonly grpcTls: GrpcTls | undefined;
+  /** A file in core's container; `undefined`: operators come through the unix socket only. */
+  readonly operatorTokenPath: string | undefined;
   /** Sorted by name; at least one. */
   readonly extensions: readonly ExtensionSettings[];
 }
@@ -88,7 +90,7 @@ export function parseCoreSettings(
   if (!top.ok || problems.length > 0) {
     return { ok: false, problems, findings };
   }
-  return { ok: true, settings: deepFreeze(toCoreSettings(top.values, grpc.tls, extensions.settings)), findings };
+  return { ok: true, settings: deepFreeze(toCoreSettings(top.values, grpc, extensions.settings)), findings };
 }
 
 function problemsOf(reading: Reading<unknown>): readonly SettingsProblem[] {
@@ -97,7 +99,7 @@ function problemsOf(reading: Reading<unknown>): readonly SettingsProblem[] {
 
 function toCoreSettings(
   table: z.output<typeof CORE_SCHEMA>,
-  grpcTls: GrpcTls | undefined,
+  grpc: Pick<ReadGrpc, 'tls' | 'operatorTokenPath'>,
   extensions: readonly ExtensionSettings[],
 ): CoreSettings {
   return {
@@ -111,7 +113,8 @@ function toCoreSettings(
     networkLingerMs: table.NetworkLinger,
     proxyConfigRefreshMs: table.ProxyConfigRefresh,
     reloadsPerMinute: table.ReloadsPerMinute,
-    grpcTls,
+    grpcTls: grpc.tls,
+    operatorTokenPath: grpc.operatorTokenPath,
     extensions,
   };
 }
@@ -127,23 +130,28 @@ function toDockerTls(table: z.output<typeof CORE_SCHEMA>): DockerTls | undefined
   return wanted || tls.allowInsecure || table.DockerURL.startsWith('https:') ? tls : undefined;
 }
 
-function readGrpc(top: WrittenKeys): {
+interface ReadGrpc {
   readonly tls: GrpcTls | undefined;
+  readonly operatorTokenPath: string | undefined;
   readonly problems: readonly SettingsProblem[];
   readonly findings: readonly Finding[];
-} {
+}
+
+function readGrpc(top: WrittenKeys): ReadGrpc {
   const written = top.get('GRPC');
   const path = written?.path ?? 'GRPC';
   const reading = readTable(GRPC_SCHEMA, written?.raw ?? {}, path);
   if (!reading.ok) {
-    return { tls: undefined, problems: reading.problems, findings: reading.findings };
+    const { problems, findings } = reading;
+    return { tls: undefined, operatorTokenPath: undefined, problems, findings };
   }
-  const keys = Object.keys(GRPC_SCHEMA.shape) as (keyof typeof reading.values)[];
-  const missing = keys.filter((key) => reading.values[key] === undefined);
-  const none = missing.length === keys.length;
+  const { OperatorTokenFile: operatorTokenPath, ...files } = reading.values;
+  const missing = Object.entries(files).flatMap(([key, value]) => (value === undefined ? [key] : []));
+  const none = missing.length === Object.keys(files).length;
   const tls = tlsOf(reading.values);
   const problem = { path, found: `nothing for ${missing.join(', ')}`, expected: 'all TLS keys, or none' };
-  return { tls, problems: none || tls !== undefined ? [] : [problem], findings: reading.findings };
+  const problems = none || tls !== undefined ? [] : [problem];
+  return { tls, operatorTokenPath, problems, findings: reading.findings };
 }
 
 function tlsOf(values: z.output<typeof GRPC_SCHEMA>): GrpcTls | undefined {

@@ -120,6 +120,9 @@ export const GRPC_ROWS: Readonly<Record<GrpcKey, Row>> = {
   ClientTLSCert: proven([MUTUAL_TLS]),
   ClientTLSKey: proven([MUTUAL_TLS]),
   ClientTLSCACert: proven([MUTUAL_TLS]),
+  OperatorTokenFile: proven([
+    inFile('integration/core/operator-token', 'answers an operator who shows that token, and nobody else'),
+  ]),
 };
 
 const toSpec = (key: ExtensionKey) =>

@@ -66,16 +66,18 @@ const UNKNOWN_MS = 5_000;
 /** A secret that was made is in the next list; if not, something is wrong with the engine. */
 const MAX_ROUNDS = 5;
 
-/** `stack` is core's own, `undefined` outside of one. */
+/** `stack` is core's own, `undefined` outside of one. `operatorToken`: see `createTokenDoor`. */
 export function createAccess(
   tools: AccessTools,
   stack: string | undefined,
   board: Board,
   snapshots: ReadableCell<Snapshot>,
+  operatorToken?: string,
 ): Access {
   const look = createTrigger();
   const rotations = new Map<string, Rotation>();
-  const door = createTokenDoor(atMostEvery(UNKNOWN_MS, tools.clock, () => look.fire()));
+  const onUnknown = atMostEvery(UNKNOWN_MS, tools.clock, () => look.fire());
+  const door = createTokenDoor(onUnknown, operatorToken);
   const desk: Desk = { ...tools, logger: tools.logger.child({ area: 'access' }), stack, board, door, rotations };
   return {
     authenticate: door.authenticate,

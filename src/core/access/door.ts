@@ -16,8 +16,12 @@ export interface TokenDoor {
   readonly authenticate: Authenticate;
 }
 
-/** `onUnknown` hears of each token that nobody knows: another core may have made it a moment ago. */
-export function createTokenDoor(onUnknown: () => void): TokenDoor {
+/**
+ * `onUnknown` hears of each token that nobody knows: another core may have made it a moment ago. `operatorToken` lets operators in over
+ * the network; without it they are not.
+ */
+export function createTokenDoor(onUnknown: () => void, operatorToken?: string): TokenDoor {
+  const operator = operatorToken === undefined ? undefined : hashOf(operatorToken);
   let known: readonly Known[] | undefined;
   return {
     accept(tokens) {
@@ -26,7 +30,8 @@ export function createTokenDoor(onUnknown: () => void): TokenDoor {
     accepted: () => (known ?? []).map(({ token }) => token),
     authenticate(caller) {
       if (caller.role === 'operator') {
-        throw refusal('unauthenticated', 'operators come through the unix socket of core, not over the network');
+        admitOperator(operator, caller.token);
+        return;
       }
       if (caller.token === undefined) {
         throw refusal('unauthenticated', `the role ${caller.role} shows its token in the metadata`);
@@ -47,6 +52,21 @@ export function createTokenDoor(onUnknown: () => void): TokenDoor {
   };
 }
 
+function admitOperator(operator: Buffer | undefined, token: string | undefined): void {
+  if (operator === undefined) {
+    const words =
+      'operators come through the unix socket of core; over the network with OperatorTokenFile in [GRPC] only';
+    throw refusal('unauthenticated', words);
+  }
+  if (token === undefined || !timingSafeEqual(operator, hashOf(token))) {
+    throw refusal('unauthenticated', "this is not the operators' token");
+  }
+}
+
+function hashOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}
+
 interface Known {
   readonly token: TokenSecret;
   readonly hash: Buffer;
@@ -54,6 +74,6 @@ interface Known {
 
 /** Compares with every hash in the same time, whichever fits: a caller learns nothing from how long it takes. */
 function owners(known: readonly Known[], text: string): readonly TokenSecret[] {
-  const hash = createHash('sha256').update(text).digest();
+  const hash = hashOf(text);
   return known.filter((each) => timingSafeEqual(each.hash, hash)).map(({ token }) => token);
 }
