@@ -137,6 +137,8 @@ interface ReadGrpc {
   readonly findings: readonly Finding[];
 }
 
+type GrpcKey = keyof typeof GRPC_SCHEMA.shape;
+
 function readGrpc(top: WrittenKeys): ReadGrpc {
   const written = top.get('GRPC');
   const path = written?.path ?? 'GRPC';
@@ -145,9 +147,10 @@ function readGrpc(top: WrittenKeys): ReadGrpc {
     const { problems, findings } = reading;
     return { tls: undefined, operatorTokenPath: undefined, problems, findings };
   }
-  const { OperatorTokenFile: operatorTokenPath, ...files } = reading.values;
-  const missing = Object.entries(files).flatMap(([key, value]) => (value === undefined ? [key] : []));
-  const none = missing.length === Object.keys(files).length;
+  const { OperatorTokenFile: operatorTokenPath } = reading.values;
+  const keys = (Object.keys(GRPC_SCHEMA.shape) as GrpcKey[]).filter((key) => key !== 'OperatorTokenFile');
+  const missing = keys.filter((key) => reading.values[key] === undefined);
+  const none = missing.length === keys.length;
   const tls = tlsOf(reading.values);
   const problem = { path, found: `nothing for ${missing.join(', ')}`, expected: 'all TLS keys, or none' };
   const problems = none || tls !== undefined ? [] : [problem];
