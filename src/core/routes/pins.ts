@@ -87,20 +87,32 @@ export function createPins(tools: RoutesTools, home: RoutesHome, board: Board): 
   };
 }
 
-/** The same routes under the same name: another core was asked for the same. */
+/** Names that things which are no pins of ours may hold: of another stack with the same table, or with damaged labels. */
+const MOST_TAKEN = 10;
+
+/** The same routes under the same name are joined when they are a pin of ours: another core was asked for the same. */
 async function storeOrJoin(
   engine: ConfigEngine,
   owner: Owner,
   wanted: Parameters<typeof store>[3],
   signal: AbortSignal,
 ): Promise<void> {
-  try {
-    await store(engine, 'pin', owner, wanted, signal);
-  } catch (error) {
-    if (!isOperational(error, 'ENGINE.NAME_TAKEN')) {
-      throw error;
+  for (let skipped = 0; skipped < MOST_TAKEN; skipped += 1) {
+    const sequence = wanted.sequence + skipped;
+    try {
+      await store(engine, 'pin', owner, { ...wanted, sequence }, signal);
+      return;
+    } catch (error) {
+      if (!isOperational(error, 'ENGINE.NAME_TAKEN')) {
+        throw error;
+      }
+    }
+    const own = await listStored(engine, 'pin', owner, signal);
+    if (own.some((pin) => pin.sequence >= sequence && pin.digest === wanted.digest)) {
+      return;
     }
   }
+  throw refusal('precondition', 'Docker Configs that are no pins of this core have the names of its pins');
 }
 
 function ownerOf({ settings }: ExtensionBoard, stack: string | undefined): Owner {

@@ -133,3 +133,24 @@ it('that cannot be read gives way to the one before it', async () => {
   stop.abort();
   await expect(running).rejects.toThrow();
 });
+
+it('holds beside that of another stack, which may have its name', async () => {
+  const engine = createConfigs();
+  const [ours, theirs] = [createCore(engine), createCore(engine, 'another')];
+  await theirs.pins.pin(theirs.extension, entry(3, 'shop'), signal);
+  await ours.pins.pin(ours.extension, entry(3, 'shop'), signal);
+  for (const { extension } of [ours, theirs]) {
+    expect(extension.pin.get()?.revision).toBe(3);
+  }
+  expect(engine.objects).toHaveLength(2);
+});
+
+it('is not said to hold when all its names are taken', async () => {
+  const engine = createConfigs();
+  const { pins, extension } = createCore(engine);
+  const taken = { ...engine, createConfig: () => Promise.reject(new OperationalError('ENGINE.NAME_TAKEN', 'taken')) };
+  const { pins: stuck, extension: own } = createCore(taken);
+  await expect(stuck.pin(own, entry(3, 'shop'), signal)).rejects.toMatchObject({ code: 'WIRE.REFUSED' });
+  await pins.pin(extension, entry(3, 'shop'), signal);
+  expect(extension.pin.get()?.revision).toBe(3);
+});
