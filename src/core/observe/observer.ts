@@ -10,7 +10,7 @@
  *
  * While the watch is live, only secrets are listed because of events: the watch tells of everything else, and checks itself.
  */
-import type { Snapshot } from '../../model/snapshot.ts';
+import type { Snapshot, Task } from '../../model/snapshot.ts';
 import { createCell, createTrigger, type ReadableCell, type Trigger } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { toError } from '../../runtime/errors.ts';
@@ -54,6 +54,14 @@ export function createObserver(
     converging: () => {
       const snapshot = cell.get();
       return snapshot === undefined ? [] : convergingServices(snapshot, tools.clock.now());
+    },
+    missesServiceOf: (tasks: readonly Task[]) => {
+      const snapshot = cell.get();
+      const known = new Set(snapshot?.services.map(({ id }) => id));
+      return (
+        snapshot !== undefined &&
+        tasks.some(({ serviceId, desiredState }) => desiredState === 'running' && !known.has(serviceId))
+      );
     },
     refresh: (parts: readonly Listed[]) => stale.mark(parts),
   };

@@ -16,7 +16,7 @@ const MAX_FILTERED = 200;
 
 export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFeedOptions): TaskFeed {
   return {
-    async run({ picture, converging, lookNow }, signal) {
+    async run({ picture, converging, lookNow, missesServiceOf, refresh }, signal) {
       let nextFullAt = clock.now();
       for (;;) {
         signal.throwIfAborted();
@@ -24,7 +24,11 @@ export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFee
         const since = picture.mark();
         if (clock.now() >= nextFullAt || serviceIds.length === 0) {
           nextFullAt = clock.now() + options.pollMs;
-          picture.acceptTasks({ kind: 'all', tasks: await engine.listTasks(signal) }, since);
+          const tasks = await engine.listTasks(signal);
+          picture.acceptTasks({ kind: 'all', tasks }, since);
+          if (missesServiceOf(tasks)) {
+            refresh(['services']);
+          }
         } else {
           const tasks = await engine.listTasks(signal, { serviceIds });
           picture.acceptTasks({ kind: 'services', serviceIds, tasks }, since);

@@ -2,6 +2,7 @@
  * Where task changes come from. Docker's `/events` never tells of tasks (moby/moby#37403), so core either watches the manager's control
  * socket or polls `/tasks`. Both tell the picture, which keeps order between them.
  */
+import type { Task } from '../../model/snapshot.ts';
 import type { ReadableCell, Trigger } from '../../runtime/cell.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import type { Listed, Picture } from './picture.ts';
@@ -17,6 +18,8 @@ export interface TaskFeedContext {
   readonly lookNow: Trigger;
   /** Ids of the services whose tasks are on the move right now. */
   readonly converging: () => readonly string[];
+  /** Whether one of these tasks is to run for a service that is not in the picture: its list was older than its event. */
+  readonly missesServiceOf: (tasks: readonly Task[]) => boolean;
   /** Has these parts listed again, whoever tells of their changes. */
   readonly refresh: (parts: readonly Listed[]) => void;
 }
