@@ -113,7 +113,10 @@ async function answer(
     response.end(request.method === 'HEAD' ? undefined : body);
   } catch (error) {
     logger.error({ area: name, err: toError(error) }, 'a probe could not be answered');
-    response.writeHead(500).end();
+    if (!response.headersSent) {
+      response.writeHead(500);
+    }
+    response.end();
   }
 }
 
