@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './longest-first.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -7,6 +8,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export default defineConfig({
   root,
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       // In groups, cheap ones first. Those on real engines mostly wait, so their files run side by side on few cores.
       // Unit tests share no state, so their files share a thread and its modules: half the time.
