@@ -12,6 +12,8 @@ export type Command =
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'usage-error'; readonly message: string };
 
+const COLUMN = 33;
+
 const HELP = `interlock: layer-7 ingress for Docker Swarm
 
 Usage: daemons
@@ -37,8 +39,11 @@ The extension and the agent take their settings from the environment, which core
   INTERLOCK_NGINX        the NGINX binary (default: nginx)
 `;
 
+/** A summary stands below its command where that is too long for the column. */
 function lineOf({ name, operands, summary }: CommandEntry): string {
-  return `  ${`interlock ${name} ${operands}`.padEnd(33)} ${summary}\n`;
+  const usage = `interlock ${name} ${operands}`.trimEnd();
+  const gap = usage.length > COLUMN ? `\n${' '.repeat(COLUMN + 3)}` : ' '.repeat(COLUMN + 1 - usage.length);
+  return `  ${usage}${gap}${summary}\n`;
 }
 
 const OPTIONS = {

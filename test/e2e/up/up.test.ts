@@ -28,6 +28,8 @@ interface Ended {
  * no image under our feet.
  */
 interface Home {
+  /** The checkout. */
+  readonly root: string;
   readonly state: string;
   /** Runs docker/dev/run; interrupts it (Ctrl-C) once it has said `interruptAt`. */
   readonly call: (args: readonly string[], env?: Record<string, string>, interruptAt?: string) => Promise<Ended>;
@@ -46,6 +48,7 @@ async function makeHome(): Promise<Home> {
   delete env['DOCKER_HOST'];
   const script = join(places.root, 'docker/dev/run');
   return {
+    root: places.root,
     state: places.state,
     call: (args, more = {}, interruptAt) => call([script, ...args], { ...env, ...more }, interruptAt),
     remove: () => rm(folder, { recursive: true, force: true }),
@@ -217,6 +220,30 @@ describe('a private engine', () => {
     await expect(askDemo(url)).rejects.toThrow();
     expect((await home.call(['down'])).said).toContain('nothing to remove');
   });
+
+  it('runs the quick start, block by block as the page has it', async () => {
+    const { code, said } = await home.call(['up', '--private', '--port', String(port)]);
+    expect(code, said).toBe(0);
+    const [, host = ''] = /export DOCKER_HOST=(\S+)/.exec(said) ?? [];
+    const page = readFileSync(join(CHECKOUT, 'docs/quick-start.md'), 'utf8');
+    const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block);
+    expect(blocks.at(0)).toBe('npm run up\n');
+    expect(blocks.at(-1)).toBe('docker service rm hello\nrm hello.crt hello.pem\nnpm run down\n');
+
+    const env = { ...process.env, DOCKER_HOST: host, INTERLOCK_STATE: home.state };
+    const answers: string[] = [];
+    for (const block of blocks.slice(1, -1)) {
+      const script = block.replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`);
+      const runBlock = () =>
+        run(['bash', '-uc', script], { cwd: home.root, env, signal: AbortSignal.timeout(120_000) });
+      // What only looks is repeated while the proxies roll: the page says that it exits with 1 then.
+      answers.push(await (script.startsWith('core=') ? eventually(runBlock, { timeoutMs: 60_000 }) : runBlock()));
+    }
+    expect(answers.filter((answer) => answer.includes('Host: hello.local:8443'))).toHaveLength(1);
+    expect(answers.at(-1)).toContain('served');
+    await docker(host, 'service', 'rm', 'hello');
+    expect((await home.call(['down'])).code).toBe(0);
+  }, 400_000);
 
   it('comes back after a power loss; what is left of it goes even when parts have died', async () => {
     expect((await home.call(['up', '--private', '--port', String(port)])).code).toBe(0);
