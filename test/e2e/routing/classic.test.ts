@@ -4,6 +4,7 @@ import { startSwarm } from '../../support/bed.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
+import { runCommand } from '../../support/run-command.ts';
 
 let interlock: Interlock;
 const cleanUps: (() => Promise<void>)[] = [];
@@ -67,4 +68,38 @@ describe('classic delivery', () => {
     const feeds = (await interlock.coreLog()).filter(({ msg }) => msg === 'task feed chosen');
     expect(feeds.at(-1)).toMatchObject({ taskFeed: 'poll' });
   });
+
+  it('goes with interlock uninstall, once core is gone, and nothing else does', async () => {
+    const uninstall = [
+      'uninstall',
+      '--stack',
+      'interlock',
+      '--yes',
+      '--host',
+      `unix://${interlock.swarm.managerSocket}`,
+    ];
+    const early = await runCommand(uninstall);
+    expect(early).toMatchObject({ exitCode: 1 });
+    expect(early.stdout).toContain('docker service rm interlock_core');
+
+    await interlock.cli('service', 'rm', 'interlock_core');
+    const said: string[] = [];
+    await eventually(
+      async () => {
+        const { exitCode, stdout } = await runCommand(uninstall);
+        said.push(stdout);
+        expect(exitCode).toBe(0);
+      },
+      { timeoutMs: 60_000, everyMs: 1_000 },
+    );
+
+    expect(said.join('')).toContain('interlock-proxy');
+    expect(await names('service')).toEqual(['demo']);
+    expect((await names('config')).filter((name) => name.startsWith('com.docker.interlock.'))).toEqual([]);
+    expect(await names('secret')).toEqual([]);
+    expect(await names('network')).toContain('app');
+  });
 });
+
+const names = async (kind: 'service' | 'config' | 'secret' | 'network') =>
+  (await interlock.cli(kind, 'ls', '--format', '{{.Name}}')).split('\n').filter(Boolean).sort();

@@ -235,7 +235,7 @@ describe('a private engine', () => {
     for (const block of blocks.slice(1, -1)) {
       const script = block.replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`);
       const runBlock = () =>
-        run(['bash', '-uc', script], { cwd: home.root, env, signal: AbortSignal.timeout(120_000) });
+        run(['bash', '-euc', script], { cwd: home.root, env, signal: AbortSignal.timeout(120_000) });
       // What only looks is repeated while the proxies roll: the page says that it exits with 1 then.
       answers.push(await (script.startsWith('core=') ? eventually(runBlock, { timeoutMs: 60_000 }) : runBlock()));
     }

@@ -32,7 +32,7 @@ beforeEach(async () => {
   await writeFile(
     join(home, 'nginx'),
     `#!/bin/sh
-case "$*" in *-v*) echo 'nginx version: nginx/1.30.6' >&2; exit 0 ;; esac
+case " $* " in *' -v '*) echo 'nginx version: nginx/1.30.6' >&2; exit 0 ;; esac
 trap 'echo QUIT >> ${home}/told; until [ -e ${home}/drained ]; do sleep 0.05; done; exit 0' QUIT
 trap 'echo TERM >> ${home}/told; exit 0' TERM
 trap : HUP USR1 WINCH USR2
