@@ -51,3 +51,15 @@ export function listenHosts({ listen }: Pick<CoreSettings, 'listen'>, { addresse
   }
   return addresses.length === 0 ? ['0.0.0.0'] : [...addresses, '127.0.0.1'];
 }
+
+/** Core's own service and stack, where it has them. */
+export type OwnPlace = Pick<Home, 'serviceId' | 'stack'>;
+
+/** False once core's own service was removed: what core makes from then on, nobody would take away. */
+export async function isHomeThere(
+  engine: Pick<EngineApi, 'inspectService'>,
+  { serviceId }: OwnPlace,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return serviceId === undefined || (await engine.inspectService(serviceId, signal)) !== undefined;
+}

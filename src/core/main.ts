@@ -86,7 +86,7 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
   const facts = { version, epoch: randomUUID(), taskFeed, clock, reloadsPerMinute };
   const handlers = createHandlers(board, facts, logger);
   const operatorToken = await readOperatorToken(settings);
-  const access = createAccess({ engine, clock, logger }, home.stack, board, observer.snapshots, operatorToken);
+  const access = createAccess({ engine, clock, logger }, home, board, observer.snapshots, operatorToken);
   const { authenticate } = access;
   const pins = createPins({ engine, clock, logger }, home, board);
   const histories = new Map(

@@ -127,7 +127,8 @@ describe('three managers', () => {
     }, PATIENCE);
     await untilServed(interlock, { demo: 2 }, ALL);
     await untilAtRest(interlock);
-    expect(await versionsOf(interlock)).toEqual(before);
+    // Swarm may move tasks once it has a leader again: what they change is stored anew, and nothing that was there is written.
+    expect(await versionsOf(interlock)).toMatchObject(before);
     expect(await allContainers()).toEqual(containers);
     await rename('leader-back.local');
     await arrives('leader-back.local');

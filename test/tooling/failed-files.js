@@ -1,12 +1,11 @@
 // Prints the files of vitest's JSON report that failed and may be run a second time, one a line; nothing when more is wrong than a
-// second run could tell. Only files whose tests run on engines, NGINX and processes of their own: what fails in a unit, property,
-// golden or contract test has failed.
+// second run could tell. Not those of properties and goldens: a counterexample that was found once is one.
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
 /** More failed files than this are no accident of one moment. */
 const AT_MOST = 5;
-const MAY_RUN_AGAIN = /^test\/(?:integration|e2e|full)\//;
+const MAY_RUN_AGAIN = /^test\/(?:unit|contract|integration|e2e|full)\//;
 
 const [report = ''] = process.argv.slice(2);
 const text = readFileSync(report, 'utf8');

@@ -20,6 +20,7 @@ import type { Component } from '../../runtime/supervisor.ts';
 import type { Authenticate } from '../../wire/admission.ts';
 import type { Board, ExtensionBoard } from '../board.ts';
 import type { EngineApi } from '../engine/engine-api.ts';
+import { isHomeThere, type OwnPlace } from '../home.ts';
 import { waitAtMost } from '../wait-at-most.ts';
 import { createTokenDoor, type TokenDoor } from './door.ts';
 import { TOKEN_LABELS, TOKEN_TYPE, type TokenRole } from './names.ts';
@@ -28,7 +29,7 @@ import { type NewToken, planTokens, type Rotation, type TokenPlan, type TokenSec
 export interface AccessTools {
   readonly engine: Pick<
     EngineApi,
-    'listSecrets' | 'createSecret' | 'removeSecret' | 'secretsOfTasks' | 'listServiceObjects'
+    'listSecrets' | 'createSecret' | 'removeSecret' | 'secretsOfTasks' | 'listServiceObjects' | 'inspectService'
   >;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -66,10 +67,10 @@ const UNKNOWN_MS = 5_000;
 /** A secret that was made is in the next list; if not, something is wrong with the engine. */
 const MAX_ROUNDS = 5;
 
-/** `stack` is core's own, `undefined` outside of one. `operatorToken`: see `createTokenDoor`. */
+/** `operatorToken`: see `createTokenDoor`. */
 export function createAccess(
   tools: AccessTools,
-  stack: string | undefined,
+  home: OwnPlace,
   board: Board,
   snapshots: ReadableCell<Snapshot>,
   operatorToken?: string,
@@ -78,7 +79,7 @@ export function createAccess(
   const rotations = new Map<string, Rotation>();
   const onUnknown = atMostEvery(UNKNOWN_MS, tools.clock, () => look.fire());
   const door = createTokenDoor(onUnknown, operatorToken);
-  const desk: Desk = { ...tools, logger: tools.logger.child({ area: 'access' }), stack, board, door, rotations };
+  const desk: Desk = { ...tools, logger: tools.logger.child({ area: 'access' }), home, board, door, rotations };
   return {
     authenticate: door.authenticate,
     rotate(extension, role) {
@@ -100,7 +101,7 @@ export function createAccess(
 }
 
 interface Desk extends AccessTools {
-  readonly stack: string | undefined;
+  readonly home: OwnPlace;
   readonly board: Board;
   readonly door: TokenDoor;
   readonly rotations: Map<string, Rotation>;
@@ -174,11 +175,14 @@ async function untilNoneMissing(desk: Desk, signal: AbortSignal): Promise<TokenP
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const plan = planTokens(await desk.engine.listSecrets(signal), {
       extensions: [...desk.board.extensions.keys()],
-      stack: desk.stack,
+      stack: desk.home.stack,
       rotations: [...desk.rotations.values()],
     });
     if (plan.missing.length === 0) {
       return plan;
+    }
+    if (!(await isHomeThere(desk.engine, desk.home, signal))) {
+      throw new OperationalError('ENGINE.NOT_FOUND', "core's own service is gone, so no token is made any more");
     }
     for (const missing of plan.missing) {
       await makeToken(desk, missing, signal);
@@ -188,7 +192,11 @@ async function untilNoneMissing(desk: Desk, signal: AbortSignal): Promise<TokenP
 }
 
 /** The text goes from here into the secret, and nowhere else. */
-async function makeToken({ engine, stack, logger }: Desk, { extension, role, name }: NewToken, signal: AbortSignal) {
+async function makeToken(
+  { engine, home: { stack }, logger }: Desk,
+  { extension, role, name }: NewToken,
+  signal: AbortSignal,
+) {
   const text = randomBytes(TOKEN_BYTES).toString('base64url');
   const labels = {
     ...(stack === undefined ? {} : { [TOKEN_LABELS.stack]: stack }),

@@ -14,7 +14,7 @@ import { createOneAtATime } from '../../runtime/one-at-a-time.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import type { ExtensionBoard } from '../board.ts';
 import type { EngineApi } from '../engine/engine-api.ts';
-import type { Home } from '../publish/desired.ts';
+import { isHomeThere, type OwnPlace } from '../home.ts';
 import { createSettling, type Pace, type Settling } from '../publish/settling.ts';
 import { waitAtMost } from '../wait-at-most.ts';
 import {
@@ -33,18 +33,6 @@ export interface RoutesTools {
   readonly engine: ConfigEngine & Pick<EngineApi, 'inspectService'>;
   readonly clock: Clock;
   readonly logger: Logger;
-}
-
-/** Core's own service and stack, where it has them. */
-export type RoutesHome = Pick<Home, 'serviceId' | 'stack'>;
-
-/** False once core's own service was removed: what core stores from then on, nobody would take away. */
-export async function isHomeThere(
-  engine: RoutesTools['engine'],
-  { serviceId }: RoutesHome,
-  signal: AbortSignal,
-): Promise<boolean> {
-  return serviceId === undefined || (await engine.inspectService(serviceId, signal)) !== undefined;
 }
 
 /** A stored revision with its routes, still packed: unpacked, those of 10,000 services take 4 MB. */
@@ -66,7 +54,7 @@ const LOOK_APART_MS = 500;
 
 export function createHistory(
   { engine, clock, logger: root }: RoutesTools,
-  home: RoutesHome,
+  home: OwnPlace,
   extension: ExtensionBoard,
 ): History {
   const owner: Owner = { extension: extension.settings.name, stack: home.stack };

@@ -15,7 +15,8 @@ import { createOneAtATime } from '../../runtime/one-at-a-time.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import { refusal } from '../../wire/errors.ts';
 import type { Board, ExtensionBoard, Pin } from '../board.ts';
-import { type HistoryEntry, isHomeThere, type RoutesHome, type RoutesTools } from './history.ts';
+import { isHomeThere, type OwnPlace } from '../home.ts';
+import type { HistoryEntry, RoutesTools } from './history.ts';
 import {
   type ConfigEngine,
   listStored,
@@ -36,7 +37,7 @@ export interface Pins {
 
 const RECHECK_MS = 10_000;
 
-export function createPins(tools: RoutesTools, home: RoutesHome, board: Board): Pins {
+export function createPins(tools: RoutesTools, home: OwnPlace, board: Board): Pins {
   const { engine, clock } = tools;
   const { stack } = home;
   const logger = tools.logger.child({ area: 'pins' });

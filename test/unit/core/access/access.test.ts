@@ -51,13 +51,13 @@ afterEach(async () => {
 });
 
 /** Core's access room alone. Time passes a hundred times faster, so that periodic checks come. */
-function start(extensions = ['default'], stack: string | undefined = 'interlock'): Life {
+function start(extensions = ['default'], stack: string | undefined = 'interlock', serviceId?: string): Life {
   const { extensions: settings } = coreSettings(extensions.map(table).join(''));
   const board = createBoard(settings, findingKey, { onNew: () => undefined, onGone: () => undefined });
   const log: string[] = [];
   const logger = createLogger({ level: 'debug', component: 'test' }, { write: (line) => void log.push(line) });
   const clock = { ...systemClock, sleep: (ms: number, signal: AbortSignal) => systemClock.sleep(ms / 100, signal) };
-  const access = createAccess({ engine, clock, logger }, stack, board, createCell<Snapshot>());
+  const access = createAccess({ engine, clock, logger }, { stack, serviceId }, board, createCell<Snapshot>());
   const stop = new AbortController();
   const running = access.components.map((component) => component.run(stop.signal).catch((error: unknown) => error));
   const life = {
@@ -106,6 +106,24 @@ function addService(serviceName: string, secret: { readonly id: string; readonly
     TaskTemplate: { ContainerSpec: { Image: 'x:1', Secrets: [{ SecretID: secret.id, SecretName: secret.name }] } },
   });
 }
+
+it('makes no token any more once the service of core itself is gone', async () => {
+  const home = fake.swarm.addService({
+    Name: 'core',
+    Labels: {},
+    TaskTemplate: { ContainerSpec: { Image: 'core:1' } },
+  });
+  const life = start(['default'], 'interlock', home);
+  await offered(life);
+
+  fake.swarm.api.removeService(home);
+  for (const { ID } of tokenSecrets()) {
+    await engine.removeSecret(ID, AbortSignal.timeout(5_000));
+  }
+
+  await eventually(() => expect(life.log.join('')).toContain('no token is made any more'));
+  expect(names()).toEqual([]);
+});
 
 describe('at the start', () => {
   it('makes one token for each role of each table, and offers both', async () => {
