@@ -127,7 +127,7 @@ describe('three managers', () => {
     }, PATIENCE);
     await untilServed(interlock, { demo: 2 }, ALL);
     await untilAtRest(interlock);
-    // Swarm may move tasks once it has a leader again: what they change is stored anew, and nothing that was there is written.
+    // What was there is not written. Configs beside it are let pass: once, on a busy machine, two were stored, and why is not known.
     expect(await versionsOf(interlock)).toMatchObject(before);
     expect(await allContainers()).toEqual(containers);
     await rename('leader-back.local');
