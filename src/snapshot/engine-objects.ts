@@ -27,32 +27,28 @@ const serviceObject = z
   }));
 
 export const parseServiceObject = oneOf('service', serviceObject);
-export const parseServiceObjects = listOf('service', parseServiceObject);
 
-/** How tasks of one service fared, those that have ended included. */
-export const parseTaskFates = listOf(
+/** How a task fared, or an ended one did. */
+export const parseTaskFate = oneOf(
   'task',
-  oneOf(
-    'task',
-    z
-      .object({
-        ID: z.string(),
-        UpdatedAt: timestamp,
-        Spec: z
-          .object({ ContainerSpec: z.object({ Labels: z.record(z.string(), z.string()).nullish() }).nullish() })
-          .nullish(),
-        Status: z.object({ State: z.string().toLowerCase(), Err: z.string().nullish() }),
-        DesiredState: z.string().toLowerCase(),
-      })
-      .transform((raw) => ({
-        id: raw.ID,
-        updatedAt: raw.UpdatedAt,
-        containerLabels: raw.Spec?.ContainerSpec?.Labels ?? {},
-        state: raw.Status.State,
-        desiredState: raw.DesiredState,
-        error: raw.Status.Err == null || raw.Status.Err === '' ? undefined : raw.Status.Err,
-      })),
-  ),
+  z
+    .object({
+      ID: z.string(),
+      UpdatedAt: timestamp,
+      Spec: z
+        .object({ ContainerSpec: z.object({ Labels: z.record(z.string(), z.string()).nullish() }).nullish() })
+        .nullish(),
+      Status: z.object({ State: z.string().toLowerCase(), Err: z.string().nullish() }),
+      DesiredState: z.string().toLowerCase(),
+    })
+    .transform((raw) => ({
+      id: raw.ID,
+      updatedAt: raw.UpdatedAt,
+      containerLabels: raw.Spec?.ContainerSpec?.Labels ?? {},
+      state: raw.Status.State,
+      desiredState: raw.DesiredState,
+      error: raw.Status.Err == null || raw.Status.Err === '' ? undefined : raw.Status.Err,
+    })),
 );
 
 const configSpec = z.object({ Name: z.string(), Labels: labels });
@@ -67,7 +63,6 @@ export const parseConfigObject = oneOf(
     createdAt: raw.CreatedAt,
   })),
 );
-export const parseConfigObjects = listOf('config', parseConfigObject);
 
 /** A config with its content; `Data` is base64 and left out when empty. */
 export const parseConfigContent = oneOf(

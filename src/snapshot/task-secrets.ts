@@ -1,6 +1,6 @@
 /** `GET /tasks` -> the secrets of each task that has not ended. */
 import { z } from 'zod';
-import { listOf, oneOf } from './parse.ts';
+import { oneOf } from './parse.ts';
 import { list } from './shapes.ts';
 
 /** A task in one of these holds nothing any more. `orphaned`: its node was away for so long that Swarm has given it up. */
@@ -17,8 +17,5 @@ const taskSecrets = z
     ENDED.has(raw.Status.State) ? [] : (raw.Spec?.ContainerSpec?.Secrets ?? []).map(({ SecretID }) => SecretID),
   );
 
-/** Secret ids, one list per task; an ended task's is empty. */
-export const parseTaskSecrets: (raw: unknown) => readonly (readonly string[])[] = listOf(
-  'task',
-  oneOf('task', taskSecrets),
-);
+/** Secret ids; none for a task that has ended. */
+export const parseTaskSecrets: (raw: unknown) => readonly string[] = oneOf('task', taskSecrets);

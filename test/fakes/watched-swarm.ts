@@ -2,7 +2,7 @@
  * A Swarm with a log, seen from both sides: lists as the Docker API gives them, and the manager's watch. A test writes to it, and breaks
  * streams, holds events back, repeats them or changes their order.
  */
-import type { EngineApi } from '../../src/core/engine/engine-api.ts';
+import type { EngineApi, Known, ListTasksOptions } from '../../src/core/engine/engine-api.ts';
 import type { Network, Node, Service, Task } from '../../src/model/snapshot.ts';
 import { abortReason } from '../../src/runtime/clock.ts';
 import { OperationalError } from '../../src/runtime/errors.ts';
@@ -57,6 +57,14 @@ export interface WatchedSwarm {
   setBroken(broken: boolean): void;
   /** Another Swarm: other objects, versions from the start. */
   replace(trustRoot: string): void;
+}
+
+/** As the adapter does while the answer arrives. */
+function unlessKnown<Part extends { readonly id: string; readonly version: number }>(
+  parts: readonly Part[],
+  known: Known<Part> = () => undefined,
+): readonly Part[] {
+  return parts.map((part) => known(part.id, part.version) ?? part);
 }
 
 export function createWatchedSwarm(): WatchedSwarm {
@@ -146,11 +154,15 @@ export function createWatchedSwarm(): WatchedSwarm {
 
   const engine = {
     info: async () => ({ trustRoot: state.trustRoot, isManager: true }),
-    listServices: () => list('services', parts.service),
-    listTasks: (_: AbortSignal, filter?: { readonly serviceIds: readonly string[] }) =>
-      list(
-        filter === undefined ? 'tasks' : `tasks of ${filter.serviceIds.join()}`,
-        new Map([...parts.task].filter(([, { serviceId }]) => filter?.serviceIds.includes(serviceId) ?? true)),
+    listServices: async (_: AbortSignal, options?: { readonly known?: Known<Service> }) =>
+      unlessKnown(await list('services', parts.service), options?.known),
+    listTasks: async (_: AbortSignal, { serviceIds, known }: ListTasksOptions = {}) =>
+      unlessKnown(
+        await list(
+          serviceIds === undefined ? 'tasks' : `tasks of ${serviceIds.join()}`,
+          new Map([...parts.task].filter(([, { serviceId }]) => serviceIds?.includes(serviceId) ?? true)),
+        ),
+        known,
       ),
     listNodes: () => list('nodes', parts.node),
     listNetworks: () => list('networks', parts.network),

@@ -2,29 +2,29 @@
 import Docker from 'dockerode';
 import type { Task } from '../../model/snapshot.ts';
 import { type Clock, systemClock } from '../../runtime/clock.ts';
-import { isOperational } from '../../runtime/errors.ts';
+import { isOperational, toError } from '../../runtime/errors.ts';
 import {
   parseConfigContent,
-  parseConfigObjects,
+  parseConfigObject,
   parseContainer,
   parseCreated,
   parseInfo,
   parseServiceObject,
-  parseServiceObjects,
-  parseTaskFates,
+  parseTaskFate,
 } from '../../snapshot/engine-objects.ts';
-import { parseNetworks } from '../../snapshot/network.ts';
-import { parseNodes } from '../../snapshot/node.ts';
-import { parseSecrets } from '../../snapshot/secret.ts';
-import { parseServices } from '../../snapshot/service.ts';
-import { parseTasks } from '../../snapshot/task.ts';
+import { parseNetwork } from '../../snapshot/network.ts';
+import { parseNode } from '../../snapshot/node.ts';
+import { parseSecret } from '../../snapshot/secret.ts';
+import { parseService } from '../../snapshot/service.ts';
+import { parseTask } from '../../snapshot/task.ts';
 import { parseTaskSecrets } from '../../snapshot/task-secrets.ts';
 import { dialOptions, type EngineTls } from './docker-url.ts';
-import type { EngineApi, EngineEvent, SelfInfo } from './engine-api.ts';
+import type { EngineApi, EngineEvent, Known, ListTasksOptions, SelfInfo } from './engine-api.ts';
 import { ENGINE_CALLS } from './engine-calls.ts';
-import { readAnswer } from './engine-errors.ts';
+import { brokenAnswer, readAnswer } from './engine-errors.ts';
 import { createEngineHttp, type EngineHttp, type Request, requestOf } from './engine-http.ts';
 import { EVENT_KINDS, readEvents } from './event-stream.ts';
+import { headOf } from './json-items.ts';
 import { ownContainerIds, ownSurroundings, type Surroundings } from './own-container.ts';
 
 export interface DockerodeEngineOptions {
@@ -47,6 +47,8 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
   const http = createEngineHttp(new Docker(dialOptions(dockerUrl, tls)).modem, { clock, callTimeoutMs });
 
   const ask: Ask = async (request, parse, signal) => readAnswer(request, parse, await http.call(request, signal));
+  const list: List = (request, parse, signal, known) =>
+    http.items(request, (item) => knownItem(item, known) ?? readItem(request, parse, item), signal);
 
   return {
     async info(signal) {
@@ -55,11 +57,11 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
     },
     self: (signal) => findSelf(ask, surroundings, signal),
 
-    listServices: (signal) => ask(requestOf(ENGINE_CALLS.services), parseServices, signal),
-    listTasks: (signal, filter) => listTasks(ask, filter?.serviceIds, signal),
-    listNodes: (signal) => ask(requestOf(ENGINE_CALLS.nodes), parseNodes, signal),
-    listNetworks: (signal) => ask(requestOf(ENGINE_CALLS.networks), parseNetworks, signal),
-    listSecrets: (signal) => ask(requestOf(ENGINE_CALLS.secrets), parseSecrets, signal),
+    listServices: (signal, options) => list(requestOf(ENGINE_CALLS.services), parseService, signal, options?.known),
+    listTasks: (signal, options) => listTasks(list, options ?? {}, signal),
+    listNodes: (signal) => list(requestOf(ENGINE_CALLS.nodes), parseNode, signal),
+    listNetworks: (signal) => list(requestOf(ENGINE_CALLS.networks), parseNetwork, signal),
+    listSecrets: (signal) => list(requestOf(ENGINE_CALLS.secrets), parseSecret, signal),
 
     async inspectService(idOrName, signal) {
       const request = requestOf(ENGINE_CALLS.service, { id: idOrName, query: { insertDefaults: 'false' } });
@@ -67,9 +69,9 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
       return found !== undefined && isNamed(found, idOrName) ? found : undefined;
     },
     listServiceObjects: (labels, signal) =>
-      ask(requestOf(ENGINE_CALLS.services, { query: filters({ label: labels }) }), parseServiceObjects, signal),
+      list(requestOf(ENGINE_CALLS.services, { query: filters({ label: labels }) }), parseServiceObject, signal),
     async listTaskFates(serviceId, signal) {
-      return (await orUndefined(ask(tasksOf([serviceId]), parseTaskFates, signal))) ?? [];
+      return (await orUndefined(list(tasksOf([serviceId]), parseTaskFate, signal))) ?? [];
     },
     createService: (spec, signal) => ask(requestOf(ENGINE_CALLS.createService, { body: spec }), parseCreated, signal),
     async updateService(id, version, spec, signal) {
@@ -81,7 +83,7 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
     },
 
     listConfigs: (labels, signal) =>
-      ask(requestOf(ENGINE_CALLS.configs, { query: filters({ label: labels }) }), parseConfigObjects, signal),
+      list(requestOf(ENGINE_CALLS.configs, { query: filters({ label: labels }) }), parseConfigObject, signal),
     async readConfig(idOrName, signal) {
       const found = await orUndefined(
         ask(requestOf(ENGINE_CALLS.config, { id: idOrName }), parseConfigContent, signal),
@@ -104,7 +106,7 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
       await http.call(requestOf(ENGINE_CALLS.removeSecret, { id }), signal);
     },
     async secretsOfTasks(signal) {
-      return new Set((await ask(requestOf(ENGINE_CALLS.tasks), parseTaskSecrets, signal)).flat());
+      return new Set((await list(requestOf(ENGINE_CALLS.tasks), parseTaskSecrets, signal)).flat());
     },
 
     events: (signal) => watchEvents(http, signal),
@@ -120,6 +122,29 @@ const KEEP_REGISTRY_LOGIN = { registryAuthFrom: 'spec' } as const;
 /** One request, its answer parsed. */
 type Ask = <Part>(request: Request, parse: (raw: unknown) => Part, signal: AbortSignal) => Promise<Part>;
 
+/** The same for a list, item by item; one that cannot be read fails the whole: a partial list would look like removals. */
+type List = <Part>(
+  request: Request,
+  parse: (raw: unknown) => Part,
+  signal: AbortSignal,
+  known?: Known<Part>,
+) => Promise<readonly Part[]>;
+
+function knownItem<Part>(item: Buffer, known: Known<Part> | undefined): Part | undefined {
+  const head = known && headOf(item);
+  return head && known(head.id, head.version);
+}
+
+function readItem<Part>(request: Request, parse: (raw: unknown) => Part, item: Buffer): Part {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(item.toString('utf8'));
+  } catch (error) {
+    throw brokenAnswer(request, toError(error));
+  }
+  return readAnswer(request, parse, raw);
+}
+
 function tasksOf(serviceIds: readonly string[]): Request {
   return requestOf(ENGINE_CALLS.tasks, { query: filters({ service: serviceIds }) });
 }
@@ -133,21 +158,21 @@ function filters(by: Readonly<Record<string, readonly string[]>>): Readonly<Reco
  * though that service's tasks live on for their grace period: then all tasks are listed and ours picked out.
  */
 async function listTasks(
-  ask: Ask,
-  serviceIds: readonly string[] | undefined,
+  list: List,
+  { serviceIds, known }: ListTasksOptions,
   signal: AbortSignal,
 ): Promise<readonly Task[]> {
   if (serviceIds === undefined) {
-    return ask(requestOf(ENGINE_CALLS.tasks), parseTasks, signal);
+    return list(requestOf(ENGINE_CALLS.tasks), parseTask, signal, known);
   }
   if (serviceIds.length === 0) {
     return [];
   }
-  const listed = await orUndefined(ask(tasksOf(serviceIds), parseTasks, signal));
+  const listed = await orUndefined(list(tasksOf(serviceIds), parseTask, signal, known));
   const wanted = new Set(serviceIds);
   return (
     listed ??
-    (await ask(requestOf(ENGINE_CALLS.tasks), parseTasks, signal)).filter((task) => wanted.has(task.serviceId))
+    (await list(requestOf(ENGINE_CALLS.tasks), parseTask, signal, known)).filter((task) => wanted.has(task.serviceId))
   );
 }
 

@@ -9,9 +9,13 @@ export interface EngineApi {
   /** The container this process runs in, with what Swarm wrote on it; `undefined` outside of a container of this engine. */
   self(signal: AbortSignal): Promise<SelfInfo | undefined>;
 
-  listServices(signal: AbortSignal): Promise<readonly Service[]>;
-  /** All tasks, or those of some services. */
-  listTasks(signal: AbortSignal, filter?: { readonly serviceIds: readonly string[] }): Promise<readonly Task[]>;
+  /** With `known`, what did not change is not read again: its item in the list is the known object itself. */
+  listServices(
+    signal: AbortSignal,
+    options?: { readonly known?: Known<Service> | undefined },
+  ): Promise<readonly Service[]>;
+  /** All tasks, or those of some services. `known` as for services. */
+  listTasks(signal: AbortSignal, options?: ListTasksOptions): Promise<readonly Task[]>;
   listNodes(signal: AbortSignal): Promise<readonly Node[]>;
   listNetworks(signal: AbortSignal): Promise<readonly Network[]>;
   listSecrets(signal: AbortSignal): Promise<readonly Secret[]>;
@@ -44,6 +48,14 @@ export interface EngineApi {
 
   /** Swarm-scope events from now on. The iterable first yields one `{ kind: 'connected' }`; it throws when the connection breaks. */
   events(signal: AbortSignal): AsyncIterable<EngineEvent>;
+}
+
+/** What an earlier list said of this object in this version; Swarm counts the version up with each write of an object. */
+export type Known<Part> = (id: string, version: number) => Part | undefined;
+
+export interface ListTasksOptions {
+  readonly serviceIds?: readonly string[] | undefined;
+  readonly known?: Known<Task> | undefined;
 }
 
 export interface EngineInfo {

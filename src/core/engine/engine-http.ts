@@ -12,6 +12,7 @@ import { isOperational, OperationalError, toError } from '../../runtime/errors.t
 import { parseEngineVersion, parseRefusal } from '../../snapshot/engine-objects.ts';
 import { ENGINE_CALLS, type EngineCall } from './engine-calls.ts';
 import { type Asked, brokenAnswer, readAnswer, refusal, unreachable } from './engine-errors.ts';
+import { createItemSplitter } from './json-items.ts';
 
 /** The newest API we were tested against; an engine that offers more is asked for this one. */
 const NEWEST_KNOWN_API = '1.51';
@@ -38,6 +39,8 @@ export function requestOf(
 export interface EngineHttp {
   /** The parsed JSON of a 2xx answer, `undefined` for an empty one. */
   call(request: Request, signal: AbortSignal): Promise<unknown>;
+  /** The items of a 2xx answer that is an array, each read as it arrives. What `read` throws ends the call as it is. */
+  items<Item>(request: Request, read: (item: Buffer) => Item, signal: AbortSignal): Promise<readonly Item[]>;
   /** The body of a 2xx answer as it comes. The deadline covers the headers only; `signal` destroys the stream. */
   open(request: Request, signal: AbortSignal): Promise<IncomingMessage>;
   /** The API version in use, e.g. `1.51`; asks the engine when none is known. */
@@ -121,6 +124,7 @@ export function createEngineHttp(
   return {
     apiVersion,
     call: (request, signal) => versioned(request, signal, (answer) => readJson(request, answer)),
+    items: (request, read, signal) => versioned(request, signal, (answer) => readItems(request, answer, read)),
     // The deadline is called off when the headers are here; from then on only the caller's signal ends the stream.
     open: (request, signal) => versioned(request, signal, (answer) => Promise.resolve(answer)),
   };
@@ -196,6 +200,30 @@ async function readJson(asked: Asked, answer: IncomingMessage): Promise<unknown>
   }
   try {
     return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw brokenAnswer(asked, toError(error));
+  }
+}
+
+async function readItems<Item>(
+  asked: Asked,
+  answer: IncomingMessage,
+  read: (item: Buffer) => Item,
+): Promise<readonly Item[]> {
+  const splitter = createItemSplitter();
+  const items: Item[] = [];
+  for await (const chunk of answer) {
+    for (const item of orBroken(asked, () => splitter.take(chunk as Buffer))) {
+      items.push(read(item));
+    }
+  }
+  orBroken(asked, () => splitter.end());
+  return items;
+}
+
+function orBroken<Value>(asked: Asked, split: () => Value): Value {
+  try {
+    return split();
   } catch (error) {
     throw brokenAnswer(asked, toError(error));
   }

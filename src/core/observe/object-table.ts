@@ -10,11 +10,14 @@ import { isDeepStrictEqual } from 'node:util';
 /** A point in our own time. */
 export type Mark = number;
 
+/** Written in place: a list of 30,000 that says nothing new would leave as many behind. */
 interface Entry<Part> {
-  readonly part: Part;
+  part: Part;
   /** `Version.Index`; missing for networks out of a list. */
-  readonly version: number | undefined;
-  readonly mark: Mark;
+  version: number | undefined;
+  mark: Mark;
+  /** A list has said the same as this, in this version. */
+  isListed: boolean;
 }
 
 /** One object that differs after a list was merged. `after` is missing for one that is gone. */
@@ -27,6 +30,8 @@ export interface Difference<Part> {
 
 export interface ObjectTable<Part> {
   get(id: string): Part | undefined;
+  /** The object, if a list has said so in this very version: what only the watch told of is held against a list once. */
+  listed(id: string, version: number): Part | undefined;
   values(): IterableIterator<Part>;
   size(): number;
   /** From the watch: true when it changed something. */
@@ -66,30 +71,35 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
     }
   }
 
-  /** The entry that a listed object leads to; the known one itself when nothing changes. */
-  function listed(part: Part, since: Mark): Entry<Part> | undefined {
-    const id = idOf(part);
+  /** Takes what a list says of one object. True when that changes something. */
+  function accept(id: string, part: Part, since: Mark): boolean {
     const version = versionOf(part);
     const removedAt = gone.get(id);
     if (removedAt !== undefined && removedAt > since) {
-      return undefined;
+      return false;
     }
     gone.delete(id);
     const known = entries.get(id);
-    const fresh = { part, version, mark: since };
     if (known === undefined) {
-      return fresh;
+      entries.set(id, { part, version, mark: since, isListed: true });
+      return true;
     }
-    if (known.mark > since) {
-      return isNewer(version, known.version) ? fresh : known;
+    const isPassedOver =
+      known.mark > since
+        ? !isNewer(version, known.version)
+        : isOlder(version, known.version) && !isConfirmed(id, version);
+    if (isPassedOver) {
+      return false;
     }
-    if (isOlder(version, known.version) && !isConfirmed(id, version)) {
-      return known;
+    const isSame = known.part === part || (known.mark <= since && isDeepStrictEqual(known.part, part));
+    if (known.mark <= since) {
+      doubted.delete(id);
     }
-    doubted.delete(id);
-    return isDeepStrictEqual(known.part, part)
-      ? { part: known.part, version: version ?? known.version, mark: since }
-      : fresh;
+    known.part = isSame ? known.part : part;
+    known.version = isSame ? (version ?? known.version) : version;
+    known.mark = since;
+    known.isListed = true;
+    return !isSame;
   }
 
   /** A stale read lasts for one list; a log that was restored from a backup lasts. */
@@ -122,6 +132,10 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
 
   return {
     get: (id) => entries.get(id)?.part,
+    listed(id, version) {
+      const entry = entries.get(id);
+      return entry?.isListed === true && entry.version === version ? entry.part : undefined;
+    },
     values,
     size: () => entries.size,
     upsert(id, version, part, mark) {
@@ -131,7 +145,7 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
       }
       doubted.delete(id);
       const whole = known === undefined || complete === undefined ? part : complete(part, known.part);
-      entries.set(id, { part: whole, version, mark });
+      entries.set(id, { part: whole, version, mark, isListed: false });
       return true;
     },
     remove(id, mark) {
@@ -142,18 +156,14 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
     merge(list, since, covers) {
       const ids = new Set(list.map(idOf));
       const goneBefore = covers === undefined ? [...gone].filter(([id, at]) => at <= since && !ids.has(id)) : [];
-      const changed = list.flatMap((part): readonly Difference<Part>[] => {
+      const changed: Difference<Part>[] = [];
+      for (const part of list) {
         const id = idOf(part);
-        const before = entries.get(id);
-        const after = listed(part, since);
-        if (after === undefined) {
-          return [];
+        const before = entries.get(id)?.part;
+        if (accept(id, part, since)) {
+          changed.push({ id, version: versionOf(part), before, after: part });
         }
-        entries.set(id, after);
-        return after.part === before?.part
-          ? []
-          : [{ id, version: after.version, before: before?.part, after: after.part }];
-      });
+      }
       const missing = dropMissing(ids, since, covers?.known() ?? values());
       for (const [id] of goneBefore) {
         gone.delete(id);
@@ -162,8 +172,9 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
     },
     forgetVersions() {
       doubted.clear();
-      for (const [id, entry] of entries) {
-        entries.set(id, { ...entry, version: undefined });
+      for (const entry of entries.values()) {
+        entry.version = undefined;
+        entry.isListed = false;
       }
     },
   };

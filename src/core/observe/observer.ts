@@ -159,7 +159,7 @@ async function refreshStale(
     const parts = await stale.take(signal);
     const since = picture.mark();
     const outcomes = await Promise.allSettled(
-      parts.map(async (part) => [part, await listPart(engine, part, signal)] as const),
+      parts.map(async (part) => [part, await listPart(engine, part, picture, signal)] as const),
     );
     stale.mark(parts.filter((_, at) => outcomes[at]?.status === 'rejected'));
     const lists = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
@@ -173,10 +173,10 @@ async function refreshStale(
   }
 }
 
-function listPart(engine: EngineApi, part: Listed, signal: AbortSignal): Promise<Lists[Listed]> {
+function listPart(engine: EngineApi, part: Listed, { known }: Picture, signal: AbortSignal): Promise<Lists[Listed]> {
   switch (part) {
     case 'services':
-      return engine.listServices(signal);
+      return engine.listServices(signal, { known: known.services });
     case 'nodes':
       return engine.listNodes(signal);
     case 'networks':

@@ -8,6 +8,7 @@ import type { Network, Node, Secret, Service, Snapshot, Task, TasksByService } f
 import type { Cell } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Change } from '../../swarmkit/changes.ts';
+import type { Known } from '../engine/engine-api.ts';
 import { createObjectTable, type Difference, type Mark, type ObjectTable } from './object-table.ts';
 import { createTaskGroups } from './task-groups.ts';
 
@@ -46,6 +47,8 @@ export interface Picture {
   /** Another Swarm's log: versions known so far say nothing about the next list. */
   forgetVersions(): void;
   tasksOf(serviceId: string): readonly Task[];
+  /** For list calls: what need not be read again. */
+  readonly known: { readonly services: Known<Service>; readonly tasks: Known<Task> };
 }
 
 export function createPicture(cell: Cell<Snapshot>, clock: Clock): Picture {
@@ -205,6 +208,7 @@ export function createPicture(cell: Cell<Snapshot>, clock: Clock): Picture {
       }
     },
     tasksOf: (serviceId) => groups.get(serviceId),
+    known: { services: tables.services.listed, tasks: tables.tasks.listed },
   };
 }
 

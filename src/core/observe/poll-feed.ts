@@ -24,13 +24,13 @@ export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFee
         const since = picture.mark();
         if (clock.now() >= nextFullAt || serviceIds.length === 0) {
           nextFullAt = clock.now() + options.pollMs;
-          const tasks = await engine.listTasks(signal);
+          const tasks = await engine.listTasks(signal, { known: picture.known.tasks });
           picture.acceptTasks({ kind: 'all', tasks }, since);
           if (missesServiceOf(tasks)) {
             refresh(['services']);
           }
         } else {
-          const tasks = await engine.listTasks(signal, { serviceIds });
+          const tasks = await engine.listTasks(signal, { serviceIds, known: picture.known.tasks });
           picture.acceptTasks({ kind: 'services', serviceIds, tasks }, since);
         }
         const waitMs = converging().length > 0 ? options.convergingMs : options.pollMs;

@@ -233,10 +233,10 @@ async function listEverything(
 ): Promise<readonly Learnt[]> {
   const since = picture.mark();
   const [services, nodes, networks, tasks] = await Promise.all([
-    engine.listServices(signal),
+    engine.listServices(signal, { known: picture.known.services }),
     engine.listNodes(signal),
     engine.listNetworks(signal),
-    engine.listTasks(signal),
+    engine.listTasks(signal, { known: picture.known.tasks }),
   ]);
   // What was heard meanwhile is not news of the lists.
   inbox.flush();

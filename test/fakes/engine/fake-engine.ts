@@ -194,6 +194,8 @@ function answered(
   switch (fault?.kind) {
     case 'status':
       throw new Refusal(fault.status, fault.message);
+    case 'body':
+      return { status: 200, body: fault.text };
     case 'hangup':
       return fault.when === 'before' ? undefined : act();
     case 'stale':

@@ -7,6 +7,8 @@ export type FaultAction =
   | { readonly kind: 'status'; readonly status: number; readonly message: string }
   /** `before`: the connection breaks and nothing was done. `after`: it was done, but the answer is lost. `inside`: half of the answer arrives. */
   | { readonly kind: 'hangup'; readonly when: 'before' | 'after' | 'inside' }
+  /** Nothing is done; the answer is a 200 with these very bytes. */
+  | { readonly kind: 'body'; readonly text: string }
   /** A GET answers what it answered the last time (the truth, if there was no last time). A write is answered "update out of sequence". */
   | { readonly kind: 'stale' };
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { parseConfigObjects, parseServiceObjects } from '../../../src/snapshot/engine-objects.ts';
+import { parseConfigObject, parseServiceObject } from '../../../src/snapshot/engine-objects.ts';
 import { parseNetwork, parseNetworks } from '../../../src/snapshot/network.ts';
 import { parseNode, parseNodes } from '../../../src/snapshot/node.ts';
 import { SnapshotParseError } from '../../../src/snapshot/parse.ts';
@@ -78,13 +78,13 @@ describe.each(['20.10', '28.5'])('what Docker %s prints', (version) => {
       ]),
     );
     expect(parseSecrets(raw['secrets'])).toMatchObject([{ name: 'cert', labels: { a: 'b' } }]);
-    expect(parseConfigObjects(raw['configs'])).toMatchObject([{ name: 'conf', labels: { a: 'b' } }]);
+    expect((raw['configs'] as unknown[]).map(parseConfigObject)).toMatchObject([{ name: 'conf', labels: { a: 'b' } }]);
   });
 
   it('keeps whole specs', () => {
     const [printed] = raw['services'] as [{ Spec: object; PreviousSpec?: object }];
 
-    const [parsed] = parseServiceObjects([printed]);
+    const parsed = parseServiceObject(printed);
 
     expect(parsed?.spec).toEqual(printed.Spec);
     expect(parsed?.previousSpec).toEqual(printed.PreviousSpec);

@@ -53,6 +53,31 @@ describe('the dockerode adapter', () => {
     });
   });
 
+  it('takes from a list as it is what is known in that version, and reads what is new', async () => {
+    const same = fake.swarm.addService({ Name: 'same' });
+    const other = fake.swarm.addService({ Name: 'other' });
+    const first = await engine.listServices(signal);
+    const known = (id: string, version: number) => first.find((part) => part.id === id && part.version === version);
+    fake.swarm.store.touch(fake.swarm.service('other'));
+
+    const second = await engine.listServices(signal, { known });
+
+    const named = (list: typeof first, id: string) => list.find((part) => part.id === id);
+    expect(named(second, same)).toBe(named(first, same));
+    expect(named(second, other)).not.toBe(named(first, other));
+    expect(named(second, other)).toMatchObject({ name: 'other' });
+  });
+
+  it.each(['{"message":"?"}', '[{"ID":5}]', '[{"ID":"x"},', '[nonsense]', 'null'])(
+    'calls a list broken that reads %s',
+    async (text) => {
+      await engine.info(signal);
+      fake.fault({ match: 'GET /tasks', action: { kind: 'body', text } });
+
+      await expect(engine.listTasks(signal)).rejects.toMatchObject({ code: 'ENGINE.BROKEN_ANSWER' });
+    },
+  );
+
   it('keeps the registry login of a service that it updates', async () => {
     const id = fake.swarm.addService({ Name: 'web' });
     const { spec, version } = (await engine.inspectService(id, signal)) ?? { spec: {}, version: 0 };

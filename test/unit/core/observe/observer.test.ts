@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EngineApi, EngineEvent } from '../../../../src/core/engine/engine-api.ts';
+import type { EngineApi, EngineEvent, ListTasksOptions } from '../../../../src/core/engine/engine-api.ts';
 import { createFeedChoice } from '../../../../src/core/observe/feed-choice.ts';
 import { createObserver, type Observer } from '../../../../src/core/observe/observer.ts';
 import { createPollFeed } from '../../../../src/core/observe/poll-feed.ts';
@@ -50,9 +50,9 @@ function createStub(): Stub &
       news.fire();
     },
     listServices: () => answer('services', () => stub.services),
-    listTasks: (_signal: AbortSignal, filter?: { readonly serviceIds: readonly string[] }) =>
-      answer(filter === undefined ? 'tasks' : `tasks of ${filter.serviceIds.join()}`, () =>
-        stub.tasks.filter(({ serviceId }) => filter === undefined || filter.serviceIds.includes(serviceId)),
+    listTasks: (_signal: AbortSignal, { serviceIds }: ListTasksOptions = {}) =>
+      answer(serviceIds === undefined ? 'tasks' : `tasks of ${serviceIds.join()}`, () =>
+        stub.tasks.filter(({ serviceId }) => serviceIds?.includes(serviceId) ?? true),
       ),
     listNodes: () => answer('nodes', () => [node()]),
     listNetworks: () => answer('networks', () => [network()]),
