@@ -80,9 +80,11 @@ interface Seen {
 
 function changesBetween(last: Seen | undefined, next: Seen): Changes {
   if (last === undefined) {
-    return { networks: true, surroundings: true, tasksOf: () => true };
+    return { networks: true, surroundings: true, tasks: undefined, tasksOf: () => true };
   }
-  const tasks = (seen: Seen, id: string) => seen.index.tasks.get(id) ?? [];
+  const listOf = (seen: Seen, id: string) => seen.index.tasks.get(id) ?? [];
+  const [before, after] = [last.snapshot.tasksByService, next.snapshot.tasksByService];
+  const tasks = before && after?.changedSince(before);
   return {
     networks: differ(
       last.snapshot.networks,
@@ -92,7 +94,8 @@ function changesBetween(last: Seen | undefined, next: Seen): Changes {
     surroundings:
       differ(last.snapshot.nodes, next.snapshot.nodes, ({ id, state, address }) => `${id} ${state} ${address}`) ||
       differ(last.snapshot.secrets, next.snapshot.secrets, ({ name, labels }) => `${name} ${labels['type']}`),
-    tasksOf: (id) => !sameItems(tasks(last, id), tasks(next, id)),
+    tasks,
+    tasksOf: (id) => tasks?.has(id) ?? !sameItems(listOf(last, id), listOf(next, id)),
   };
 }
 

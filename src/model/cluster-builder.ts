@@ -39,6 +39,8 @@ export interface Changes {
   readonly networks: boolean;
   /** Nodes or secrets, as far as a model shows them. */
   readonly surroundings: boolean;
+  /** All services that have other tasks; `undefined`: each has to be asked about. */
+  readonly tasks: ReadonlySet<string> | undefined;
   /** Whether a service has other tasks. */
   readonly tasksOf: (serviceId: string) => boolean;
 }
@@ -73,6 +75,8 @@ interface Places {
   readonly hostsOf: ReadonlyMap<string, readonly Hostname[]>;
   /** Positions in the model's list. */
   readonly pools: ReadonlyMap<PoolId, number>;
+  /** Those that ask to be the default backend. */
+  readonly defaults: readonly Member[];
 }
 
 interface Resolved {
@@ -117,9 +121,9 @@ function areOnlyTasks(
 /** Tasks show in the endpoints of pools and nowhere else: neither in hosts nor in findings. */
 function withTasks(state: State, index: SnapshotIndex, changes: Changes): State {
   const { hostsOf, pools: positions } = state.places;
-  const touched = [...hostsOf.keys()].filter(changes.tasksOf);
+  const touched = [...(changes.tasks ?? hostsOf.keys())].filter((id) => hostsOf.has(id) && changes.tasksOf(id));
   const rebuilt = new Set(touched.flatMap((id) => hostsOf.get(id) ?? []));
-  const defaults = defaultMembers(state.members);
+  const { defaults } = state.places;
   const fallback = defaults.some(({ service }) => changes.tasksOf(service.id))
     ? buildDefault(index, defaults, [])
     : undefined;
@@ -135,14 +139,19 @@ function withTasks(state: State, index: SnapshotIndex, changes: Changes): State 
       next.push(...after.pools);
     }
   }
-  const pools = [...state.model.pools];
-  for (const pool of next) {
+  const before = state.model.pools;
+  const others = next.flatMap((pool) => {
     const at = positions.get(pool.id);
-    if (at !== undefined) {
-      pools[at] = keep(pools[at], pool);
-    }
+    return at === undefined || keep(before[at], pool) === before[at] ? [] : [{ at, pool }];
+  });
+  if (others.length === 0) {
+    return state;
   }
-  return { ...state, model: sameItems(pools, state.model.pools) ? state.model : { ...state.model, pools } };
+  const pools = [...before];
+  for (const { at, pool } of others) {
+    pools[at] = pool;
+  }
+  return { ...state, model: { ...state.model, pools } };
 }
 
 function withEverything(
@@ -169,6 +178,7 @@ function placesOf(members: readonly Member[], { pools }: ClusterModel): Places {
   return {
     hostsOf: new Map(members.map(({ service, intent }) => [service.id, intent.hosts])),
     pools: new Map(pools.map(({ id }, at) => [id, at])),
+    defaults: defaultMembers(members),
   };
 }
 

@@ -80,6 +80,7 @@ function sameEntry(a: HostEntry | Pool, b: HostEntry | Pool): boolean {
   return a === b || entryDigest(a) === entryDigest(b);
 }
 
+/** Found by halving: the lists have thousands of entries, most patches one. */
 function applyEntries<Entry, Key extends string>(
   base: readonly Entry[],
   upserts: readonly Entry[],
@@ -89,14 +90,37 @@ function applyEntries<Entry, Key extends string>(
   if (upserts.length === 0 && removals.length === 0) {
     return base;
   }
-  const removed = new Set(removals);
-  const waiting = new Map(upserts.map((entry) => [keyOf(entry), entry]));
-  const kept = base
-    .filter((entry) => !removed.has(keyOf(entry)))
-    .map((entry) => {
-      const newer = waiting.get(keyOf(entry));
-      waiting.delete(keyOf(entry));
-      return newer ?? entry;
-    });
-  return waiting.size === 0 ? kept : [...kept, ...waiting.values()].sort((a, b) => compareText(keyOf(a), keyOf(b)));
+  const next = [...base];
+  const added: Entry[] = [];
+  for (const entry of upserts) {
+    const at = placeOf(base, keyOf(entry), keyOf);
+    if (at === undefined) {
+      added.push(entry);
+    } else {
+      next[at] = entry;
+    }
+  }
+  const gone = new Set(removals.map((key) => placeOf(base, key, keyOf)));
+  const kept = removals.length === 0 ? next : next.filter((_, at) => !gone.has(at));
+  return added.length === 0 ? kept : [...kept, ...added].sort((a, b) => compareText(keyOf(a), keyOf(b)));
+}
+
+/** `sorted` by key; `undefined`: it has none of this key. */
+function placeOf<Entry, Key extends string>(
+  sorted: readonly Entry[],
+  key: Key,
+  keyOf: (entry: Entry) => Key,
+): number | undefined {
+  let [from, to] = [0, sorted.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    const entry = sorted[middle];
+    if (entry !== undefined && keyOf(entry) < key) {
+      from = middle + 1;
+    } else {
+      to = middle;
+    }
+  }
+  const found = sorted[from];
+  return found !== undefined && keyOf(found) === key ? from : undefined;
 }

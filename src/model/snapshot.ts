@@ -25,6 +25,8 @@ export interface Snapshot {
 /** A service whose tasks did not change has the same array in the next Snapshot. */
 export interface TasksByService {
   get(serviceId: string): readonly Task[] | undefined;
+  /** Ids of the services that have other tasks than in an earlier view, at the cost of those; `undefined`: not known. */
+  changedSince(earlier: TasksByService): ReadonlySet<string> | undefined;
   values(): Iterable<readonly Task[]>;
 }
 

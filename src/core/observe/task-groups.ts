@@ -18,6 +18,7 @@ export interface TaskGroups {
 }
 
 export function createTaskGroups(): TaskGroups {
+  const shardsOf = new WeakMap<TasksByService, readonly Shard[]>();
   const shards: Shard[] = Array.from({ length: SHARDS }, () => new Map());
   /** Shards copied since the last view: ours to write. */
   const own = new Map<number, Map<string, readonly Task[]>>();
@@ -51,20 +52,43 @@ export function createTaskGroups(): TaskGroups {
     },
     freeze() {
       own.clear();
-      return view([...shards]);
+      return view([...shards], shardsOf);
     },
   };
 }
 
-function view(shards: readonly Shard[]): TasksByService {
-  return {
+/** `shardsOf`: those of all views, this one included. */
+function view(shards: readonly Shard[], shardsOf: WeakMap<TasksByService, readonly Shard[]>): TasksByService {
+  const frozen: TasksByService = {
     get: (serviceId) => shards[shardOf(serviceId)]?.get(serviceId),
     *values() {
       for (const shard of shards) {
         yield* shard.values();
       }
     },
+    changedSince(earlier) {
+      const before = shardsOf.get(earlier);
+      return before && changedServices(before, shards);
+    },
   };
+  shardsOf.set(frozen, shards);
+  return frozen;
+}
+
+function changedServices(before: readonly Shard[], after: readonly Shard[]): ReadonlySet<string> {
+  const changed = new Set<string>();
+  for (const [at, now] of after.entries()) {
+    const then = before[at];
+    if (now === then || then === undefined) {
+      continue;
+    }
+    for (const serviceId of [...now.keys(), ...then.keys()]) {
+      if (now.get(serviceId) !== then.get(serviceId)) {
+        changed.add(serviceId);
+      }
+    }
+  }
+  return changed;
 }
 
 /** Ids are random; a cheap hash spreads them well enough. */

@@ -39,7 +39,7 @@ export function streamNodes(model: ClusterModel, options: NginxOptions): readonl
   }
   const passed = passedHosts(model);
   const byId = new Map(model.pools.map((pool) => [pool.id, pool]));
-  const pools = [...new Set([...passed.map(({ pool }) => pool), ...defaultPools(model)])].sort(compareText);
+  const pools = [...passedPools(model)].sort(compareText);
   return [
     ...overridable(ownNodes(model, options), options.tcpOptions),
     ...lines,
@@ -53,6 +53,11 @@ export function streamNodes(model: ClusterModel, options: NginxOptions): readonl
       ),
     ),
   ];
+}
+
+/** Pools that have their endpoints in `stream`. */
+export function passedPools(model: ClusterModel): ReadonlySet<PoolId> {
+  return new Set(model.header.tlsHop ? [...passedHosts(model).map(({ pool }) => pool), ...defaultPools(model)] : []);
 }
 
 type PoolsById = ReadonlyMap<PoolId, Pool>;

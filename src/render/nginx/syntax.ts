@@ -90,11 +90,19 @@ const SMALL_BYTES = 64 * 1024;
 /** A piece ends here at the latest. */
 const LARGE_PIECE = 256 * 1024;
 
+export function printPieces(nodes: readonly Node[]): readonly Piece[] {
+  return cutPieces(printLines(nodes));
+}
+
+export function printLines(nodes: readonly Node[]): readonly Line[] {
+  return linesOf(nodes, '');
+}
+
 /**
  * The same text in pieces: what was printed before stands in pieces of its own, so that a piece in which nothing changed is the same object
  * again, digest and all. Each ends with a line.
  */
-export function printPieces(nodes: readonly Node[]): readonly Piece[] {
+export function cutPieces(lines: readonly Line[]): readonly Piece[] {
   const pieces: Piece[] = [];
   let run: Line[] = [];
   let size = 0;
@@ -105,7 +113,7 @@ export function printPieces(nodes: readonly Node[]): readonly Piece[] {
     run = [];
     size = 0;
   };
-  for (const line of linesOf(nodes, '')) {
+  for (const line of lines) {
     const last = run.at(-1);
     if (last !== undefined && typeof last !== typeof line) {
       cut();
@@ -138,7 +146,7 @@ function pieceOfRun(run: readonly Line[]): Piece {
 }
 
 /** One line, or those of a node that was printed before. */
-type Line = string | Printed;
+export type Line = string | Printed;
 
 function textOf(lines: readonly Line[]): string {
   return lines.map((line) => (typeof line === 'string' ? line : line.text)).join('\n');

@@ -6,7 +6,7 @@ import { InvariantError } from '../../runtime/errors.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
 import { sorted } from './sorted.ts';
 import { balanceNodes } from './sticky.ts';
-import { block, comment, directive, type Node, printed } from './syntax.ts';
+import { block, comment, directive, type Node, type Printed, printed } from './syntax.ts';
 
 /** Idle connections per pool and worker, at most. */
 const IDLE_CONNECTIONS = 32;
@@ -24,7 +24,7 @@ export type Upstream =
       readonly kind: 'named';
       readonly pool: PoolId;
       readonly name: string;
-      readonly node: Node;
+      readonly node: Printed;
       readonly balance: Balance;
       readonly tls: UpstreamTls;
     }
@@ -32,18 +32,21 @@ export type Upstream =
 
 export type Upstreams = ReadonlyMap<PoolId, Upstream>;
 
-/** `shared`: see `poolsOfManyNames`. */
-export function buildUpstreams(
-  pools: readonly Pool[],
-  options: NginxOptions,
-  shared: ReadonlySet<PoolId> = new Set(),
-): Upstreams {
-  const idle = idlePerPool(pools.length);
+export function buildUpstreams(pools: readonly Pool[], options: NginxOptions, idle: IdleConnections): Upstreams {
   const upstreams = new Map<PoolId, Upstream>();
   for (const pool of pools) {
-    upstreams.set(pool.id, buildUpstream(pool, options, shared.has(pool.id) ? 0 : idle));
+    upstreams.set(pool.id, buildUpstream(pool, options, idle));
   }
   return upstreams;
+}
+
+/** How many idle connections each pool of a file keeps, per worker. */
+export type IdleConnections = (pool: PoolId) => number;
+
+/** `pools`: how many there are; `shared`: see `poolsOfManyNames`. */
+export function idleConnectionsOf(pools: number, shared: ReadonlySet<PoolId> = new Set()): IdleConnections {
+  const idle = idlePerPool(pools);
+  return (pool) => (shared.has(pool) ? 0 : idle);
 }
 
 /** Halved as pools double, so that the blocks of all pools change only with every doubling. */
@@ -96,7 +99,8 @@ const built = new WeakMap<
   { readonly options: NginxOptions; readonly idle: number; readonly upstream: Upstream }
 >();
 
-function buildUpstream(pool: Pool, options: NginxOptions, idle: number): Upstream {
+export function buildUpstream(pool: Pool, options: NginxOptions, idleOf: IdleConnections): Upstream {
+  const idle = idleOf(pool.id);
   const known = built.get(pool);
   if (known !== undefined && known.options === options && known.idle === idle) {
     return known.upstream;
