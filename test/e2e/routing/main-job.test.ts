@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AGENT_METRICS } from '../../../src/agent/metrics.ts';
 import { CORE_METRICS } from '../../../src/core/metrics/definitions.ts';
 import { EXTENSION_METRICS } from '../../../src/extension/metrics.ts';
+import { askAllTasks } from '../../support/ask-tasks.ts';
 import { startSwarm } from '../../support/bed.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
@@ -76,30 +77,6 @@ async function untilSettled(): Promise<void> {
   );
 }
 
-/** Prints what each task of a service answers: a status and a body, or the code of the error. */
-const ASK_ALL = `
-const { resolve4 } = require('node:dns/promises');
-const [service, path] = process.argv.slice(1);
-const ask = async (host) => {
-  try {
-    const answer = await fetch('http://' + host + ':9090' + path, { signal: AbortSignal.timeout(5000) });
-    return { status: answer.status, body: await answer.text() };
-  } catch (error) {
-    return { status: error.cause?.code ?? error.name, body: '' };
-  }
-};
-resolve4('tasks.' + service).then((hosts) => Promise.all(hosts.map(ask))).then((all) => console.log(JSON.stringify(all)));
-`;
-
-async function askAllTasks(
-  from: string,
-  service: string,
-  path: string,
-): Promise<readonly { readonly status: number | string; readonly body: string }[]> {
-  const text = await interlock.exec(from, ['node', '-e', ASK_ALL, service, path]);
-  return JSON.parse(text) as { status: number | string; body: string }[];
-}
-
 /** The page's own commands, with an image that is there. */
 async function startPrometheus(): Promise<void> {
   const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -137,37 +114,37 @@ describe('the main job', () => {
     for (const { service, metrics, tasks } of daemons) {
       await eventually(
         async () => {
-          const answers = await askAllTasks('prometheus', service, '/readyz');
+          const answers = await askAllTasks(interlock, 'prometheus', service, '/readyz');
           if (answers.length !== tasks || answers.some(({ status }) => status !== 200)) {
             throw new Error(`${service}: ${JSON.stringify(answers)}`);
           }
         },
         { timeoutMs: 90_000, everyMs: 500 },
       );
-      for (const { status, body } of await askAllTasks('prometheus', service, '/metrics')) {
+      for (const { status, body } of await askAllTasks(interlock, 'prometheus', service, '/metrics')) {
         expect(status).toBe(200);
         expect(Object.keys(metrics).filter((name) => !body.includes(`# TYPE ${name} `))).toEqual([]);
       }
     }
 
-    const [core] = await askAllTasks('prometheus', 'interlock_core', '/metrics');
+    const [core] = await askAllTasks(interlock, 'prometheus', 'interlock_core', '/metrics');
     expect(core?.body).toMatch(/^interlock_core_agent_sessions\{extension="default"\} 2$/m);
     expect(core?.body).toMatch(/^interlock_core_task_feed\{kind="watch"\} 1$/m);
     expect(core?.body).toMatch(/^interlock_core_extension_connected\{extension="default"\} 1$/m);
     expect(core?.body).toMatch(/^interlock_core_hosts\{extension="default"\} [1-9]/m);
     expect(core?.body).toMatch(/^interlock_core_docker_call_seconds_count\{call="createService"\} [1-9]/m);
     expect(core?.body).toMatch(/^interlock_core_events_total\{source="watch",kind="tasks?"\} [1-9]/m);
-    const [extension] = await askAllTasks('prometheus', 'interlock-extension', '/metrics');
+    const [extension] = await askAllTasks(interlock, 'prometheus', 'interlock-extension', '/metrics');
     expect(extension?.body).toMatch(/^interlock_extension_core_connected 1$/m);
     expect(extension?.body).toMatch(/^interlock_extension_checks_total\{outcome="passed"\} [1-9]/m);
-    for (const { body } of await askAllTasks('prometheus', 'interlock-proxy', '/metrics')) {
+    for (const { body } of await askAllTasks(interlock, 'prometheus', 'interlock-proxy', '/metrics')) {
       expect(body).toMatch(/^interlock_nginx_up 1$/m);
       expect(body).toMatch(/^interlock_nginx_requests_total [1-9]/m);
       expect(body).toMatch(/^interlock_nginx_workers\{state="accepting"\} [1-9]/m);
       expect(body).toMatch(/^interlock_agent_core_connected 1$/m);
     }
 
-    const outside = await askAllTasks('demo', 'interlock-proxy', '/metrics');
+    const outside = await askAllTasks(interlock, 'demo', 'interlock-proxy', '/metrics');
     expect(outside.map(({ status }) => status)).toEqual(Array.from({ length: PROXIES }, () => 'ECONNREFUSED'));
 
     await interlock.removeService('prometheus');
