@@ -1,6 +1,6 @@
 /** Answers to the daemons' side of the gRPC API: hands out models, takes artifacts and reports. */
 import { type ConfigArtifact, createArtifact, type Piece, piecesToSend } from '../../model/artifact.ts';
-import { type Requirements, requirementsOf } from '../../model/cluster.ts';
+import { needTheSame, type Requirements, requirementsOf } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { losesEndpoints } from '../../model/losses.ts';
 import { diffModels } from '../../model/patch.ts';
@@ -202,9 +202,10 @@ function createRevisionMemory(): RevisionMemory {
       if (newest !== undefined && revised.revision.sequence <= newest.revision.sequence) {
         return;
       }
+      const isAsBefore = newest !== undefined && needTheSame(newest.model, revised.model);
       losses += newest !== undefined && losesEndpoints(newest.model, revised.model) ? 1 : 0;
       newest = revised;
-      last = sameOrNew(last, requirementsOf(revised.model));
+      last = isAsBefore && last !== undefined ? last : sameOrNew(last, requirementsOf(revised.model));
       const { digest } = revised.revision;
       known.delete(digest);
       known.set(digest, { revision: revised.revision, requirements: last, losses });
