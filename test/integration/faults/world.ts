@@ -38,6 +38,8 @@ export interface ProxyOptions {
   /** Where the agent finds core; default core itself. */
   readonly endpoint?: string;
   readonly mounted?: string | Uint8Array;
+  /** What it says instead of its own token; `null`: none is mounted. */
+  readonly token?: string | null;
 }
 
 export interface FaultWorldOptions {
@@ -89,11 +91,11 @@ export async function createFaultWorld({ engine = {}, controlSocket }: FaultWorl
         EndpointSpec: { Ports: [{ Protocol: 'tcp', TargetPort: 8080, PublishedPort: published, PublishMode: 'host' }] },
       });
     },
-    async startProxy({ endpoint = `127.0.0.1:${corePort}`, mounted } = {}) {
+    async startProxy({ endpoint = `127.0.0.1:${corePort}`, mounted, token: said } = {}) {
       const { file, task, token } = await eventually(() => taskOf(fake, daemons), { timeoutMs: 20_000 });
       return startAgentProcess({
         mounted: mounted ?? file,
-        secrets: { 'interlock-token': token },
+        secrets: said === null ? {} : { 'interlock-token': said ?? token },
         env: {
           INTERLOCK_ENDPOINT: endpoint,
           INTERLOCK_EXTENSION: 'default',
