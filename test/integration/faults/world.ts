@@ -45,11 +45,13 @@ export interface ProxyOptions {
 export interface FaultWorldOptions {
   readonly engine?: FakeEngineOptions;
   readonly controlSocket?: string;
+  /** Where commands find core. */
+  readonly operatorSocket?: string;
 }
 
 export const MANAGER = { hostname: 'm1', role: 'manager', address: '127.0.0.1' } as const;
 
-export async function createFaultWorld({ engine = {}, controlSocket }: FaultWorldOptions = {}): Promise<FaultWorld> {
+export async function createFaultWorld({ engine = {}, ...sockets }: FaultWorldOptions = {}): Promise<FaultWorld> {
   const application = createServer((_request, response) => response.end('the application'));
   await new Promise<void>((resolve) => application.listen(0, '127.0.0.1', resolve));
   const { port: published } = application.address() as AddressInfo; // a TCP server has no other kind of address
@@ -59,7 +61,7 @@ export async function createFaultWorld({ engine = {}, controlSocket }: FaultWorl
   const prepare = async (lines: string): Promise<Daemons> => {
     const daemons = await prepareDaemons(fake, table(port, sslPort, lines), {
       port: corePort,
-      ...(controlSocket === undefined ? {} : { controlSocket }),
+      ...sockets,
     });
     all.push(daemons);
     return daemons;
