@@ -289,9 +289,10 @@ describe('a proxy image without our agent', () => {
     }, SLOW);
     await served('app.local', foreign);
     await said('PUBLISH.NO_AGENT_SESSION');
-    const before = (await tasks()).length;
+    const [before] = await runningOf(interlock, PROXY);
     await rename('rolled.local');
     await served('rolled.local', foreign);
-    expect((await tasks()).length).toBeGreaterThan(before);
+    const after = await runningOf(interlock, PROXY);
+    expect(after.map(({ id }) => id)).not.toContain(before?.id);
   }, 600_000);
 });

@@ -14,6 +14,7 @@ const MUTUAL_TLS = onSwarm(
 );
 
 const OVER_TLS = [
+  onEngine('contract/engine', 'lists, writes and tells of it to who has a client certificate, and to nobody else'),
   inFile('unit/core/engine/tls', 'is spoken with a CA and a client certificate: %s'),
   inFile('unit/core/engine/tls', 'is refused with %s'),
 ] as const;
