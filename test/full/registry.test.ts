@@ -1,11 +1,11 @@
 /**
- * Images in a registry that asks for a login, on a real Swarm of three nodes, of which the workers have no image at the start: services of
- * core's get the login by `docker service update --with-registry-auth`, and core's own updates keep it.
+ * Images in a registry that asks for a login, on a real Swarm of three nodes that have none of them at the start: by the commands of
+ * docs/howto/production.md core's services get the login, and core's own updates keep it.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BedError, type Swarm, startSwarm } from '../support/bed.ts';
+import { type Swarm, startSwarm } from '../support/bed.ts';
 import { eventually } from '../support/eventually.ts';
 import { imageArchive } from '../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock, type TaskJson } from '../support/interlock.ts';
@@ -30,11 +30,15 @@ beforeAll(async () => {
   registry = await startRegistry(swarm.hostAddress ?? '');
   cleanUps.unshift(() => registry.stop());
   await registry.login(socket);
+  const core = await registry.push(socket, 'interlock/core:dev', 'interlock/core:0.1.0');
   images = {
     extension: await registry.push(socket, 'interlock/extension:dev', 'interlock/extension:0.1.0'),
     proxy: await registry.push(socket, 'interlock/proxy:dev', 'interlock/proxy:0.1.0'),
   };
-  interlock = await deployInterlock(swarm, configFor('n2'));
+  // What the manager was to push, it has to pull as well.
+  await swarm.exec(1, ['docker', 'rmi', core, 'interlock/core:dev']);
+  const login = { image: core, configFolder: registry.configFolder };
+  interlock = await deployInterlock(swarm, configFor('n2'), { login });
   cleanUps.unshift(() => interlock.down());
   await interlock.createNetwork('front');
   await createApp('shop', 'front');
@@ -74,7 +78,7 @@ async function errorOf(service: string): Promise<string> {
 async function untilRefused(service: string): Promise<void> {
   await eventually(async () => {
     expect(await runningOf(interlock, service)).toEqual([]);
-    expect(await errorOf(service)).toMatch(/no basic auth credentials|No such image/);
+    expect(await errorOf(service)).toContain('No such image');
   }, PATIENCE);
 }
 
@@ -99,15 +103,6 @@ async function imagesOn(index: number): Promise<readonly string[]> {
   return stdout.split('\n').filter((line) => line.includes('interlock'));
 }
 
-/** Who has no login gets nothing: the engine of that node on its own. */
-async function pullAlone(index: number, image: string): Promise<string> {
-  try {
-    return (await swarm.exec(index, ['docker', 'pull', image])).stdout;
-  } catch (error) {
-    return error instanceof BedError ? error.stderr : Promise.reject(error as Error);
-  }
-}
-
 describe('images of a registry that asks for a login', () => {
   it('are pulled once the services have it by `docker service update --with-registry-auth`', async () => {
     for (const service of SERVICES) {
@@ -119,9 +114,24 @@ describe('images of a registry that asks for a login', () => {
     expect([...(await imagesOn(2))].sort()).toEqual([images.extension, images.proxy]);
   }, 600_000);
 
+  it('are no reason to replace a task that runs, when the password has changed and the services are given the new one', async () => {
+    const tasks = async () => (await Promise.all(SERVICES.map((service) => runningOf(interlock, service)))).flat();
+    const before = await tasks();
+    expect(before).toHaveLength(2);
+    await registry.changePassword();
+    await registry.login(swarm.managerSocket);
+    for (const service of SERVICES) {
+      const { Version } = await interlock.inspectService(service);
+      await giveLogin(service);
+      expect((await interlock.inspectService(service)).Version.Index).toBeGreaterThan(Version.Index);
+    }
+    expect(await tasks()).toEqual(before);
+  }, 600_000);
+
   it("are pulled by a node that has none of them after core's own update, which keeps the login", async () => {
     expect(await imagesOn(3)).toEqual([]);
-    expect(await pullAlone(3, images.proxy)).toContain('no basic auth credentials');
+    // Who has no login gets nothing: the engine of that node on its own.
+    await expect(swarm.exec(3, ['docker', 'pull', images.proxy])).rejects.toThrow('no basic auth credentials');
 
     // Two updates of core's, one after the other: a network for the proxy, then another node for both.
     await interlock.createNetwork('back');
