@@ -24,6 +24,10 @@ const STUCK_AND_GONE = onSwarmLong(
   'citizen',
   'no free host port, no matching node and a missing image are said within 30 s; what was made goes with its table',
 );
+const BEHIND_BALANCER = onSwarmLong(
+  'outer',
+  'rolled by hand: no request fails, and HAProxy has left each proxy before that closes its ports',
+);
 const NAME_TAKEN = onSwarmLong(
   'citizen',
   'a foreign service with the name of a proxy is never written, and a finding says so until it is gone',
@@ -244,11 +248,16 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
         'takes a ReadyPort in host mode only: the routing mesh would ask any proxy',
       ),
       inFile('unit/agent/leaving', 'says that it leaves before NGINX is told to'),
+      BEHIND_BALANCER,
     ],
     'A key of ours: an outer balancer asks it whether a proxy should get new connections.',
   ),
   ProxyLeaveDelay: proven(
-    [toSpec('ProxyLeaveDelay'), inFile('unit/agent/leaving', 'says that it leaves before NGINX is told to')],
+    [
+      toSpec('ProxyLeaveDelay'),
+      inFile('unit/agent/leaving', 'says that it leaves before NGINX is told to'),
+      BEHIND_BALANCER,
+    ],
     'A key of ours: an outer balancer leaves before the proxy does.',
   ),
   ProxyUpdateDelay: proven([toSpec('ProxyUpdateDelay'), ...ON_ENGINE]),

@@ -72,6 +72,8 @@ export interface DeployOptions {
   readonly filtered?: boolean;
   /** Laid over the stack file. */
   readonly overlay?: string;
+  /** Core's image in a registry that asks for a login, which is in this folder for `docker --config`. Default: the local image. */
+  readonly login?: { readonly image: string; readonly configFolder: string };
 }
 
 export interface AppOptions {
@@ -168,7 +170,7 @@ const CLI_LIMIT_MS = 120_000;
 export async function deployInterlock(
   swarm: Swarm,
   config: string,
-  { controlSocket = true, filtered = false, overlay }: DeployOptions = {},
+  { controlSocket = true, filtered = false, overlay, login }: DeployOptions = {},
 ): Promise<Interlock> {
   const folder = await mkdtemp(join(tmpdir(), 'interlock-stack-'));
   const socket = swarm.managerSocket;
@@ -177,7 +179,7 @@ export async function deployInterlock(
 
   const env = {
     ...process.env,
-    INTERLOCK_CORE_IMAGE: 'interlock/core:dev',
+    INTERLOCK_CORE_IMAGE: login?.image ?? 'interlock/core:dev',
     INTERLOCK_CONFIG_DIGEST: sha256Hex(config).slice(0, 12),
     INTERLOCK_FILTER_IMAGE: 'interlock/proxy:dev',
     INTERLOCK_FILTER_DIGEST: sha256Hex(await readFile(join(FILTER_FOLDER, 'nginx.conf'))).slice(0, 12),
@@ -211,7 +213,9 @@ export async function deployInterlock(
     ...(overlay === undefined ? [] : ['overlay.yml']),
   ];
   const files = names.flatMap((name) => ['-c', join(folder, name)]);
-  await cli('stack', 'deploy', '--resolve-image', 'never', ...files, STACK);
+  const [globals, options] =
+    login === undefined ? [[], []] : [['--config', login.configFolder], ['--with-registry-auth']];
+  await cli(...globals, 'stack', 'deploy', '--resolve-image', 'never', ...options, ...files, STACK);
 
   async function tasksOf(service: string): Promise<readonly TaskJson[]> {
     // Shape: Engine API `GET /tasks`.
