@@ -125,7 +125,10 @@ export const COMMANDS: Readonly<Record<string, Readonly<Record<string, Row>>>> =
       replace: { 'registry.example.com': '{registry}' },
     },
     'docker service update --update-failure-action rollback --config-rm OLD --config-add source=NEW,target=/config.toml interlock_core':
-      { by: DOCS, replace: { OLD: '{old}', NEW: '{new}' } },
+      {
+        by: DOCS,
+        replace: { OLD: '{old}', NEW: '{new}' },
+      },
   },
   'docs/labels.md': {
     'docker service logs --raw interlock_core 2>&1 | grep \'"finding"\'': { by: DOCS },

@@ -3,7 +3,7 @@
  * them one after the other. What differs from the page is in the table (docs-commands.ts) alone.
  */
 import { spawn } from 'node:child_process';
-import { COMMANDS, type RunRow, rowOf } from './docs-commands.ts';
+import { COMMANDS, rowOf } from './docs-commands.ts';
 import { type Block, blocksIn, firstCommand, readPage } from './docs-pages.ts';
 import { eventually } from './eventually.ts';
 
@@ -41,11 +41,17 @@ export function docsRunner(file: string): DocsRunner {
     if (row === undefined || !('by' in row) || row.by !== file) {
       throw new Error(`the table does not give ${page}: ${name} to ${file}`);
     }
-    const script = replaced(blockOf(page, name).text, row, options.values ?? {});
+    const { text } = blockOf(page, name);
+    const written = { ...row.replace };
+    for (const [from, to] of Object.entries(row.replace ?? {})) {
+      written[from] = filled(to, options.values ?? {});
+    }
+    const script = replaced(text, written);
+    const exits = Object.entries(row.exits ?? {}).map(([command, code]) => `${replaced(command, written)}: ${code}`);
     const before = known.get(page) ?? [];
-    const once = () => runScript([...before, script].join('\n'), row.exits ?? {}, options);
+    const once = () => runScript([...before, script].join('\n'), exits, options);
     const { untilMs } = options;
-    const printed = await (untilMs === undefined ? once() : eventually(once, { timeoutMs: untilMs, everyMs: 500 }));
+    const printed = await (untilMs === undefined ? once() : eventually(once, { timeoutMs: untilMs, everyMs: 1_000 }));
     known.set(page, [...before, ...script.split('\n').filter((line) => /^(?:export )?\w+=\S/.test(line))]);
     ran.add(`${page}: ${name}`);
     return printed;
@@ -69,31 +75,25 @@ function blockOf(page: string, name: string): Block {
   return found;
 }
 
-function replaced(text: string, { replace = {} }: RunRow, values: Readonly<Record<string, string>>): string {
-  return Object.entries(replace).reduce((script, [from, to]) => {
-    if (!script.includes(from)) {
-      throw new Error(`'${from}' does not stand there, and cannot be replaced: ${script}`);
+function replaced(text: string, written: Readonly<Record<string, string>>): string {
+  return Object.entries(written).reduce((script, [from, to]) => script.replaceAll(from, to), text);
+}
+
+function filled(text: string, values: Readonly<Record<string, string>>): string {
+  return text.replace(/\{(\w+)\}/g, (_all, name: string) => {
+    const value = values[name];
+    if (value === undefined) {
+      throw new Error(`the test gives no value for {${name}}`);
     }
-    const written = to.replace(/\{(\w+)\}/g, (_all, name: string) => {
-      const value = values[name];
-      if (value === undefined) {
-        throw new Error(`the test gives no value for {${name}}`);
-      }
-      return value;
-    });
-    return script.replaceAll(from, written);
-  }, text);
+    return value;
+  });
 }
 
 /** On stderr, where a command failed and at the end: nobody who types commands stops at the first that fails. */
 const FAILED = '[docs: ended with ';
 const END = '[docs: end]';
 
-async function runScript(
-  script: string,
-  exits: Readonly<Record<string, number>>,
-  options: RunOptions,
-): Promise<string> {
+async function runScript(script: string, exits: readonly string[], options: RunOptions): Promise<string> {
   const lines = [
     'set -u -o pipefail',
     `trap 'printf "%s%s] %s\\n" "${FAILED}" $? "$BASH_COMMAND" >&2' ERR`,
@@ -104,8 +104,7 @@ async function runScript(
   const failed = [...all.matchAll(/^\[docs: ended with (\d+)\] ([^\r\n]*)/gm)].map(
     ([, code = '', command = '']) => `${command}: ${code}`,
   );
-  const expected = Object.entries(exits).map(([command, code]) => `${command}: ${code}`);
-  if (!all.includes(END) || failed.join('\n') !== expected.join('\n')) {
+  if (!all.includes(END) || failed.join('\n') !== exits.join('\n')) {
     throw new Error(`${script}\nended with: ${failed.join(', ') || 'no word'}\n${all}`);
   }
   return printed;

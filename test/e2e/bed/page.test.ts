@@ -24,6 +24,7 @@ afterAll(async () => {
   await bed('swarm.sh', 'down', '--all');
   await bed('builder.sh', 'down', '--purge');
   await rm(state, { recursive: true, force: true });
+  await rm(`${CHECKOUT}images.tar`, { force: true });
 });
 
 async function bed(script: string, ...args: readonly string[]): Promise<string> {
@@ -48,7 +49,6 @@ it('builds an image without a registry, and loads it', async () => {
   expect(
     await bed('swarm.sh', 'exec', 'demo', '1', 'docker', 'image', 'ls', '--format', '{{.Repository}}:{{.Tag}}'),
   ).toBe('demo:1\n');
-  await rm(`${CHECKOUT}images.tar`);
 });
 
 it('has run every block of the page', () => {

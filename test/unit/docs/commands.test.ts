@@ -1,7 +1,7 @@
 /** Each block of commands on a page has a test that runs it: the table of test/support/docs-commands.ts, held against the pages. */
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { COMMANDS, type RunRow, rowOf } from '../../support/docs-commands.ts';
+import { COMMANDS, rowOf } from '../../support/docs-commands.ts';
 import { blocks, blocksIn, CHECKOUT, firstCommand, pages, readPage } from '../../support/docs-pages.ts';
 
 const all = blocks();
@@ -11,14 +11,12 @@ const commands = all
 const rows = Object.entries(COMMANDS).flatMap(([page, ofPage]) =>
   Object.entries(ofPage).map(([name, row]) => ({ page, name, row })),
 );
-const runRows = rows.flatMap(({ page, name, row }) =>
-  'by' in row ? [{ page, name, ...row } as RunRow & typeof row & { page: string; name: string }] : [],
-);
+const runRows = rows.flatMap(({ page, name, row }) => ('by' in row ? [{ page, name, ...row }] : []));
 const testFiles = [...new Set(runRows.map(({ by }) => by))];
 
 /** A line that a shell takes, in a block that is said to hold none. */
 const COMMAND_LINE =
-  /^(?:\$ |#!|(?:sudo|docker|npm|npx|node|git|interlock|curl|export|openssl|bash|eval|cd|cat|sed)\b|\w+=\$\()/m;
+  /^(?:\$ |#!|\w+=\$\(|(?:sudo|docker|npm|npx|node|git|interlock|curl|export|openssl|bash|eval|cd|cat|sed)(?: |\/\w))/m;
 
 describe('a block of commands', () => {
   it('is found on every page that has one, indented or not', () => {
