@@ -89,6 +89,10 @@ export const COMMANDS: Readonly<Record<string, Readonly<Record<string, Row>>>> =
   'docs/howto/socket-proxy.md': {
     'sed \'s#^DockerURL = .*#DockerURL = "unix:///run/docker-filter/docker.sock"#\' docker/config.toml > docker/socket-proxy/config.toml':
       { by: SECURITY },
+    'export INTERLOCK_CORE_IMAGE=registry.example.com/interlock/core:0.1.0': {
+      by: DOCS,
+      replace: { 'registry.example.com': '{registry}' },
+    },
     'docker service logs interlock_docker-filter': { by: SECURITY },
   },
   'docs/howto/uninstall.md': {

@@ -248,7 +248,7 @@ describe('the next version', () => {
     await docker('config', 'create', 'bad', join(folder, 'bad.toml'));
     const printed = await block(PAGE, UPDATE, { values: { old, new: 'bad' } });
 
-    expect(printed).toContain('rollback: update rolled back due to failure');
+    expect(printed).toContain('rolling back update');
     expect(await configOfCore()).toBe(old);
     await eventually(async () => {
       const log = await docker('service', 'logs', '--raw', 'interlock_core');
@@ -357,15 +357,33 @@ describe('trouble', () => {
   });
 });
 
+describe('a filter before the Docker socket', () => {
+  it('is deployed beside core, which goes on by it', async () => {
+    const config = await readFile(join(folder, 'docker/config.toml'), 'utf8');
+    // As the page's first command does it, which test/e2e/security runs.
+    const filtered = config.replace('/var/run/docker.sock', '/run/docker-filter/docker.sock');
+    await write(join(folder, 'docker/socket-proxy'), { 'config.toml': filtered });
+    const deploy = 'export INTERLOCK_CORE_IMAGE=registry.example.com/interlock/core:0.1.0';
+    await block('docs/howto/socket-proxy.md', deploy);
+    await createService('filtered', { hosts: 'filtered.local', port: '8080' });
+    await eventually(async () => {
+      const mounts = '{{json .Spec.TaskTemplate.ContainerSpec.Mounts}}';
+      expect(await docker('service', 'inspect', '--format', mounts, 'interlock_core')).not.toContain('docker.sock');
+      expect((await ask('filtered.local', `http://${node}/`)).split('\n')[0]).toBe('filtered');
+    }, PATIENCE);
+  });
+});
+
 describe('gone again', () => {
   it('core removed alone, and what it left by interlock uninstall, which asks', async () => {
+    const ours = ['interlock-extension', 'interlock-proxy', 'interlock_core'];
     const before = await names('service');
-    expect(before).toEqual(expect.arrayContaining(['interlock-extension', 'interlock-proxy', 'interlock_core']));
+    expect(before).toEqual(expect.arrayContaining(ours));
     const typed = { after: 'Remove it? [y/N]', line: 'y' };
     const printed = await block('docs/howto/uninstall.md', 'docker service rm interlock_core', { typed });
 
     expect(printed).toContain('interlock-proxy');
-    expect(await names('service')).toEqual(before.filter((name) => !name.startsWith('interlock')));
+    expect(await names('service')).toEqual(before.filter((name) => !ours.includes(name)));
     expect((await names('secret')).filter((name) => name.startsWith('com.docker.interlock'))).toEqual([]);
     expect((await names('config')).filter((name) => name.startsWith('com.docker.interlock'))).toEqual([]);
   });
