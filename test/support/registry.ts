@@ -3,6 +3,7 @@
  * In: where it listens. Out: names to push and pull by, and a folder for `docker --config` that holds the login.
  */
 import { execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +15,6 @@ import { eventually } from './eventually.ts';
 const run = promisify(execFile);
 
 const USER = 'puller';
-const PASSWORD = 'let-me-pull';
 /** The cluster's network is its own, so nobody else has the port. */
 const PORT = 5_000;
 
@@ -25,6 +25,8 @@ export interface Registry {
   readonly configFolder: string;
   /** `docker login`, by way of that engine. */
   login(dockerSocket: string): Promise<void>;
+  /** From now on the registry takes another one, and the login in `configFolder` opens nothing until the next `login`. */
+  changePassword(): Promise<void>;
   /** Gives an image of that engine a name in the registry, pushes it with the login, and returns the name. */
   push(dockerSocket: string, image: string, path: string): Promise<string>;
   stop(): Promise<void>;
@@ -36,14 +38,20 @@ export async function startRegistry(address: string): Promise<Registry> {
   const htpasswd = (await runBed('debian.sh', ['tool', 'htpasswd'])).stdout.trim();
   const folder = await mkdtemp(join(tmpdir(), 'interlock-registry-'));
   const configFolder = join(folder, 'docker');
-  // -B: bcrypt, the only kind that the registry takes.
-  await writeFile(join(folder, 'htpasswd'), (await run(htpasswd, ['-Bbn', USER, PASSWORD])).stdout);
+  let password = '';
+  await changePassword();
   await writeFile(join(folder, 'config.yml'), settings(folder, `${address}:${PORT}`));
   const child = spawn(binary, ['serve', join(folder, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] });
   const words: string[] = [];
   child.stderr.on('data', (chunk: Buffer) => words.push(chunk.toString()));
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const host = `${address}:${PORT}`;
+
+  /** -B: bcrypt, the only kind that the registry takes. It reads the file again when its time has changed. */
+  async function changePassword(): Promise<void> {
+    password = randomUUID();
+    await writeFile(join(folder, 'htpasswd'), (await run(htpasswd, ['-Bbn', USER, password])).stdout);
+  }
 
   async function docker(dockerSocket: string, ...args: readonly string[]): Promise<void> {
     await run('docker', ['--config', configFolder, '-H', `unix://${dockerSocket}`, ...args], { timeout: 300_000 });
@@ -65,7 +73,8 @@ export async function startRegistry(address: string): Promise<Registry> {
   return {
     host,
     configFolder,
-    login: (dockerSocket) => docker(dockerSocket, 'login', '--username', USER, '--password', PASSWORD, host),
+    login: (dockerSocket) => docker(dockerSocket, 'login', '--username', USER, '--password', password, host),
+    changePassword,
     async push(dockerSocket, image, path) {
       const name = `${host}/${path}`;
       await docker(dockerSocket, 'tag', image, name);

@@ -149,7 +149,7 @@ async function createService(name: string, labels: Readonly<Record<string, strin
 }
 
 describe('run it for real', () => {
-  it('images are built, tagged and pushed to a registry', async () => {
+  it('the images of this checkout, if they are there already, are tagged and pushed to a registry', async () => {
     const env = environment({ DOCKER_CONFIG: registry.configFolder, INTERLOCK_STATE: join(folder, 'kept') });
     const printed = await block('README.md', 'npm run images', { cwd: CHECKOUT, env, timeoutMs: 240_000 });
 
