@@ -6,6 +6,7 @@ const LONG = [
   'test/full/citizen.test.ts',
   'test/full/outer.test.ts',
   'test/e2e/labels/howtos.test.ts',
+  'test/e2e/docs/pages.test.ts',
 ];
 
 /** The order of vitest's own, but for files that would still run when everything else is over. */

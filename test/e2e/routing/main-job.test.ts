@@ -1,14 +1,12 @@
 /** The main job on a real Swarm of three nodes: real engines, real NGINX, two proxies in host mode, hitless delivery, the watch feed. */
-import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AGENT_METRICS } from '../../../src/agent/metrics.ts';
 import { CORE_METRICS } from '../../../src/core/metrics/definitions.ts';
 import { EXTENSION_METRICS } from '../../../src/extension/metrics.ts';
 import { askAllTasks } from '../../support/ask-tasks.ts';
 import { startSwarm } from '../../support/bed.ts';
+import { CHECKOUT } from '../../support/docs-pages.ts';
+import { docsRunner } from '../../support/docs-runner.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
@@ -77,15 +75,12 @@ async function untilSettled(): Promise<void> {
   );
 }
 
-/** The page's own commands, with an image that is there. */
-async function startPrometheus(): Promise<void> {
-  const root = fileURLToPath(new URL('../../../', import.meta.url));
-  const page = await readFile(`${root}docs/howto/monitoring.md`, 'utf8');
-  const [, commands = ''] = /```sh\n([\s\S]*?)```/.exec(page) ?? [];
-  expect(commands).toContain('prom/prometheus');
-  const script = commands.replace('prom/prometheus', '--no-resolve-image --quiet interlock/demo:dev');
+const docs = docsRunner('test/e2e/routing/main-job.test.ts');
+
+/** A block of a page, on the manager. */
+function runBlock(page: string, block: string): Promise<string> {
   const env = { ...process.env, DOCKER_HOST: `unix://${interlock.swarm.managerSocket}` };
-  await promisify(execFile)('sh', ['-ec', script], { cwd: root, env, timeout: 120_000 });
+  return docs.run(page, block, { cwd: CHECKOUT, env });
 }
 
 describe('the main job', () => {
@@ -105,7 +100,7 @@ describe('the main job', () => {
   );
 
   it('tells what it does: metrics and readiness of all three on the control network alone', async () => {
-    await startPrometheus();
+    await runBlock('docs/howto/monitoring.md', 'docker config create prometheus.yml docker/monitoring/prometheus.yml');
     const daemons = [
       { service: 'interlock_core', metrics: CORE_METRICS, tasks: 1 },
       { service: 'interlock-extension', metrics: EXTENSION_METRICS, tasks: 1 },
@@ -257,7 +252,7 @@ describe('the main job', () => {
   });
 
   it('leaves with docker stack rm, whole', async () => {
-    await interlock.cli('stack', 'rm', 'interlock');
+    await runBlock('docs/howto/uninstall.md', 'docker stack rm interlock');
     await eventually(
       async () => {
         const services = (await interlock.docker.listServices()) as unknown as { Spec: { Name: string } }[];
@@ -274,5 +269,9 @@ describe('the main job', () => {
       },
       { timeoutMs: 60_000, everyMs: 500 },
     );
+  });
+
+  it('has run every block of the pages that is its to run', () => {
+    expect(docs.left()).toEqual([]);
   });
 });
