@@ -7,6 +7,7 @@
  *   resync ---> stale parts -> refresh                                               \
  *   poll: tasks of converging services, all tasks -----------------------------------> picture --> Snapshot cell
  *   watch: services, tasks, nodes, networks, one by one as they change ---------------/
+ *   looks: tasks of services that proxies could not reach, by poll and beside the watch
  *
  * While the watch is live, only secrets are listed because of events: the watch tells of everything else, and checks itself.
  */
@@ -17,6 +18,7 @@ import { toError } from '../../runtime/errors.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import type { EngineApi, EngineEvent } from '../engine/engine-api.ts';
 import { convergingServices } from './converging.ts';
+import { createLooks, type LooksParts } from './looks.ts';
 import { createPicture, LISTED, type Listed, type Lists, type Picture } from './picture.ts';
 import { type ObserveTools, retried } from './retried.ts';
 import type { FeedChoice } from './task-feed.ts';
@@ -24,10 +26,16 @@ import type { FeedChoice } from './task-feed.ts';
 export interface ObserverOptions {
   /** A full list of everything at least this often, in ms: part of correctness, because events get lost. */
   readonly resyncMs: number;
+  readonly onLooked?: LooksParts['onLooked'];
 }
 
 export interface Observer {
   readonly snapshots: ReadableCell<Snapshot>;
+  /**
+   * Has the tasks of these services listed soon: somebody could not reach them. Bounded, however often it is called; names of no service
+   * are passed over.
+   */
+  readonly lookAt: (serviceNames: readonly string[]) => void;
   readonly components: readonly Component[];
 }
 
@@ -41,6 +49,7 @@ export function createObserver(
   const picture = createPicture(cell, tools.clock);
   const stale = createStaleParts();
   const lookNow = createTrigger();
+  const looks = createLooks({ clock: tools.clock, tasksOf: (id) => picture.tasksOf(id), onLooked: options.onLooked });
   const markStale = (parts: readonly Listed[]): void => {
     stale.mark(feed.watching() ? parts.filter((part) => part === 'secrets') : parts);
     // Listing all tasks is the dearest call: a new network or secret moves none.
@@ -51,6 +60,7 @@ export function createObserver(
   const context = {
     picture,
     lookNow,
+    looks,
     converging: () => {
       const snapshot = cell.get();
       return snapshot === undefined ? [] : convergingServices(snapshot, tools.clock.now());
@@ -67,6 +77,10 @@ export function createObserver(
   };
   return {
     snapshots: cell,
+    lookAt(names) {
+      const wanted = new Set(names);
+      looks.note((cell.get()?.services ?? []).flatMap(({ id, name }) => (wanted.has(name) ? [id] : [])));
+    },
     components: [
       retried('events', tools, (signal) => followEvents(engine, markStale, signal)),
       retried('resync', tools, (signal) => resync(markStale, tools.clock, options.resyncMs, signal)),
