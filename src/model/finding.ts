@@ -44,6 +44,10 @@ export const FINDINGS = {
     severity: 'warn',
     harm: 'none: changes of labels show in the service cluster after `interlock unpin`',
   },
+  'ROUTE.PIN_UNREADABLE': {
+    severity: 'error',
+    harm: 'that pin has no effect: the one known before it holds, or the labels when there was none',
+  },
   'ROUTE.PINNED_SERVICE_GONE': { severity: 'warn', harm: 'the pinned routes of the service answer 503' },
   'SECRET.MISSING': {
     severity: 'error',

@@ -2,8 +2,8 @@
  * Core's side of the contract. Comes in: handlers in our own words. Goes out: a gRPC server.
  * A caller can break its own call and nothing else: every call has its own signal, and whatever a handler throws becomes a status.
  */
-import { chmod, mkdir, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import {
   Server,
   ServerCredentials,
@@ -280,10 +280,10 @@ function onlyOperators({ role }: Caller): void {
   }
 }
 
-/** The folder is closed before the socket is there, so that nobody gets in before its mode is set. */
+/** The folder is closed before the socket is there, so that nobody gets in before its mode is set, or puts another in its place. */
 async function bindSocket(server: Server, path: string, logger: Logger): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await closeFolder(path);
     await rm(path, { force: true }); // what an earlier life left behind
     await bind(server, `unix:${path}`);
     await chmod(path, 0o600);
@@ -291,6 +291,27 @@ async function bindSocket(server: Server, path: string, logger: Logger): Promise
   } catch (error) {
     logger.warn({ path, err: toError(error) }, 'no socket for operators: status cannot be asked for here');
   }
+}
+
+/**
+ * One that is there may be open to all: a tmpfs is, by default. It is closed when it is for this socket alone.
+ * @throws OperationalError WIRE.LISTEN_FAILED when others share it.
+ */
+async function closeFolder(path: string): Promise<void> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (((await stat(folder)).mode & 0o077) === 0) {
+    return;
+  }
+  const others = (await readdir(folder)).filter((name) => name !== basename(path));
+  if (others.length > 0) {
+    const words = `others may enter the folder ${folder}, and it holds more than the operators' socket`;
+    throw new OperationalError(
+      'WIRE.LISTEN_FAILED',
+      `${words}: give the socket a folder of its own, or chmod it to 700`,
+    );
+  }
+  await chmod(folder, 0o700);
 }
 
 function bind(server: Server, address: string): Promise<number> {

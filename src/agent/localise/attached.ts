@@ -1,4 +1,7 @@
-/** Which networks this task is attached to, by its interfaces: the one with the default route is the way out, not a network of ours. */
+/**
+ * Which networks this task is attached to, by its interfaces and by the routes through them: the interface with the default route is the
+ * way out, not a network of ours. A network of several subnets gives a task an address of one and routes to the others.
+ */
 import { readFileSync } from 'node:fs';
 import { BlockList, isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
@@ -12,8 +15,9 @@ export type Subnet =
 /** Reads the kernel's tables of this network namespace. `undefined` when they cannot be read. */
 export function attachedSubnets(): readonly Subnet[] | undefined {
   try {
-    const ways = defaultInterfaces(readFileSync('/proc/net/route', 'latin1'), readIfThere('/proc/net/ipv6_route'));
-    return subnetsOf(networkInterfaces(), ways);
+    const tables = [readFileSync('/proc/net/route', 'latin1'), readIfThere('/proc/net/ipv6_route')] as const;
+    const ways = defaultInterfaces(...tables);
+    return distinct([...subnetsOf(networkInterfaces(), ways), ...routedSubnets(...tables, ways)]);
   } catch {
     return undefined;
   }
@@ -27,6 +31,42 @@ export function subnetsOf(
   return Object.entries(interfaces).flatMap(([name, addresses = []]) =>
     waysOut.has(name) ? [] : addresses.flatMap(({ cidr }) => (cidr === null ? [] : [parseSubnet(cidr)])),
   );
+}
+
+/** What is reached through interfaces that are no way out. Columns: proc(5), and net/ipv6/route.c of the kernel. */
+export function routedSubnets(route: string, ipv6Route: string, waysOut: ReadonlySet<string>): readonly Subnet[] {
+  const ipv4 = fieldsOf(route).filter(([name = 'Iface']) => name !== 'Iface' && name !== '' && !waysOut.has(name));
+  const ipv6 = fieldsOf(ipv6Route).filter(({ 9: name = 'lo' }) => name !== 'lo' && !waysOut.has(name));
+  return [
+    ...ipv4.map(([, destination = '', , , , , , mask = '']) => {
+      const first = littleEndian(destination);
+      return { family: 'ipv4', first, last: first + (2 ** 32 - 1 - littleEndian(mask)) } as const;
+    }),
+    ...ipv6
+      .filter(([destination = '']) => !/^f[ef]/.test(destination)) // link-local and multicast: no endpoint has these
+      .map(([destination = '', length = '']) =>
+        parseSubnet(`${destination.match(/.{4}/g)?.join(':') ?? '::'}/${Number.parseInt(length, 16)}`),
+      ),
+  ];
+}
+
+function littleEndian(hex: string): number {
+  return Number.parseInt(hex.match(/../g)?.reverse().join('') ?? '0', 16);
+}
+
+function fieldsOf(table: string): readonly (readonly string[])[] {
+  return table.split('\n').map((line) => line.trim().split(/\s+/));
+}
+
+/** Most networks have one subnet, which stands in both tables: each address of a large file is compared with each. */
+function distinct(subnets: readonly Subnet[]): readonly Subnet[] {
+  const byText = new Map(subnets.map((subnet) => [subnetText(subnet), subnet]));
+  return [...byText.values()];
+}
+
+/** The same for the same subnet. */
+export function subnetText(subnet: Subnet): string {
+  return subnet.family === 'ipv4' ? `${subnet.first} ${subnet.last}` : subnet.list.rules.join(' ');
 }
 
 /** `cidr`: an address and its prefix length. */
@@ -73,8 +113,7 @@ function numberOf(address: string): number {
 
 /** Names in `/proc/net/route` with destination and mask 0, and in `/proc/net/ipv6_route` with prefix length 0, `lo` excepted (proc(5)). */
 export function defaultInterfaces(route: string, ipv6Route: string): ReadonlySet<string> {
-  const ipv4 = route.split('\n').map((line) => line.trim().split(/\s+/));
-  const ipv6 = ipv6Route.split('\n').map((line) => line.trim().split(/\s+/));
+  const [ipv4, ipv6] = [fieldsOf(route), fieldsOf(ipv6Route)];
   return new Set([
     ...ipv4.filter((fields) => fields[1] === '00000000' && fields[7] === '00000000').map(([name = '']) => name),
     ...ipv6.filter((fields) => fields[1] === '00' && fields[9] !== 'lo').map((fields) => fields[9] ?? ''),

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { joined, type Piece, pieceOf } from '../../model/artifact.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { sha256Hex } from '../../model/revision.ts';
-import type { Subnet } from './attached.ts';
+import { type Subnet, subnetText } from './attached.ts';
 import { examineAuthority, examinePair, type PairVerdict, type SecretText } from './examine.ts';
 import { type Facts, localise, overPlainHttp } from './localise.ts';
 import {
@@ -116,10 +116,6 @@ function localiseParts(
     pieces: fitted.map(({ piece }) => (far.size === 0 ? piece : replaced(piece, overPlainHttp(textOf(piece), far)))),
     outOfReach: [...far],
   };
-}
-
-function subnetText(subnet: Subnet): string {
-  return subnet.family === 'ipv4' ? `${subnet.first} ${subnet.last}` : subnet.list.rules.join(' ');
 }
 
 function localisePart(part: Part, facts: Facts, attached: string): NonNullable<Part['last']> {

@@ -3,6 +3,7 @@ import { createFinding, type Finding } from '../../model/finding.ts';
 import { canonicalJson, sha256Hex } from '../../model/revision.ts';
 import { type Snapshot, tasksOf } from '../../model/snapshot.ts';
 import type { Cell } from '../../runtime/cell.ts';
+import type { ExtensionSettings } from '../../settings/core-settings.ts';
 import type { DeliveryState, ExtensionBoard, Rendered } from '../board.ts';
 import type { AgentPresence } from './agent-watch.ts';
 import { type Attachments, attachmentsOf, unusedIds } from './attachments.ts';
@@ -28,7 +29,7 @@ export interface Circumstances {
 export function lookAround(publishing: Publishing, snapshot: Snapshot, observed: Observed): Circumstances {
   const { board, extension, home, watches, patience, clock, memory } = publishing;
   const tables = [...board.extensions.values()].map((table) => table.settings);
-  const workers = watches.workers.look(snapshot.nodes, isAnywhere(appliedSpec(observed.proxy ?? observed.extension)));
+  const workers = watches.workers.look(snapshot.nodes, standIn(publishing, snapshot, observed, tables));
   const settings = placed(extension.settings, snapshot, tables, workers.areLost);
   const agents = extension.agents.get();
   const running = runningTasks(snapshot, observed.proxy?.id);
@@ -66,6 +67,21 @@ export function lookAround(publishing: Publishing, snapshot: Snapshot, observed:
       ...placementFindings(extension.settings, snapshot),
     ],
   };
+}
+
+/** One of both services could be bound to workers, and what was applied does not bind it. */
+function standIn(
+  { extension }: Publishing,
+  snapshot: Snapshot,
+  observed: Observed,
+  tables: readonly ExtensionSettings[],
+): boolean {
+  const { settings } = extension;
+  const usual = placed(settings, snapshot, tables);
+  return (
+    (usual.constraints !== settings.constraints && isAnywhere(appliedSpec(observed.extension))) ||
+    (usual.proxyConstraints !== settings.proxyConstraints && isAnywhere(appliedSpec(observed.proxy)))
+  );
 }
 
 /** An applied spec that says nothing about nodes. */

@@ -11,13 +11,11 @@ export const BACK_AFTER_MS = 5 * 60_000;
 
 export interface WorkerWatch {
   /**
-   * `standsAnywhere`: the services are placed as if there were no workers. A core that restarts goes on from there.
+   * `standIn`: what would be on workers is placed as if there were none. A core that restarts goes on from there: it cannot tell a worker
+   * that came back from one that was added meanwhile, and takes either for one that is to stay for five minutes first.
    * Returns when to look again, in ms; `undefined`: when a node changes.
    */
-  look(
-    nodes: readonly Node[],
-    standsAnywhere: boolean,
-  ): { readonly areLost: boolean; readonly dueInMs: number | undefined };
+  look(nodes: readonly Node[], standIn: boolean): { readonly areLost: boolean; readonly dueInMs: number | undefined };
 }
 
 export function createWorkerWatch(clock: Clock): WorkerWatch {
@@ -26,10 +24,10 @@ export function createWorkerWatch(clock: Clock): WorkerWatch {
   let since: number | undefined;
 
   return {
-    look(nodes, standsAnywhere) {
+    look(nodes, standIn) {
       const workers = workersIn(nodes);
       const isOneThere = isAWorkerThere(nodes);
-      areLost = workers.length > 0 && (areLost ?? (standsAnywhere && !isOneThere));
+      areLost = workers.length > 0 && (areLost ?? standIn);
       since = workers.length > 0 && areLost === isOneThere ? (since ?? clock.now()) : undefined;
       const leftMs = since === undefined ? undefined : since + (areLost ? BACK_AFTER_MS : LOST_AFTER_MS) - clock.now();
       if (leftMs === undefined || leftMs > 0) {

@@ -24,7 +24,7 @@ import {
   packRoutes,
   removeStored,
   type Stored,
-  store,
+  storeOrJoin,
   summaryOf,
   unpackRoutes,
 } from './stored.ts';
@@ -95,9 +95,12 @@ export function createHistory(
       changes: summaryOf(serviceChanges(before, routes)),
       packed: packRoutes(routes),
     };
-    const stored = await store(engine, 'routes', owner, wanted, signal);
+    const stored = await storeOrJoin(engine, 'routes', owner, wanted, signal);
     known = [...entries, { ...stored, packed: wanted.packed }];
-    logger.info({ revision: sequence, digest: wanted.digest.slice(0, 12), config: stored.name }, 'routes stored');
+    logger.info(
+      { revision: stored.sequence, digest: wanted.digest.slice(0, 12), config: stored.name },
+      'routes stored',
+    );
     for (const old of known.slice(0, -KEPT_REVISIONS)) {
       await removeStored(engine, old, signal);
     }

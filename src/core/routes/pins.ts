@@ -3,13 +3,14 @@
  * of the routes, so it outlives a restart of core and the revision's place in history; the newest one of a cluster counts.
  *
  *   look: list pins --changed--> read the newest of each cluster, onto the board
+ *                            '--cannot be read--> a finding; what is known holds, nothing is removed
  *   then wait for somebody here who changes a pin, or for the next check (another core may have changed one)
  *
  * No model is made before the first look: a core that starts must not serve the labels of a pinned cluster for a moment.
  */
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { createBackoff } from '../../runtime/backoff.ts';
-import { isOperational, toError } from '../../runtime/errors.ts';
+import { isOperational, OperationalError, toError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import { createOneAtATime } from '../../runtime/one-at-a-time.ts';
 import type { Component } from '../../runtime/supervisor.ts';
@@ -19,12 +20,13 @@ import { isHomeThere, type OwnPlace } from '../home.ts';
 import type { HistoryEntry, RoutesTools } from './history.ts';
 import {
   type ConfigEngine,
-  listStored,
+  type Listed,
+  listAll,
   NO_CHANGES,
   type Owner,
   removeStored,
   type Stored,
-  store,
+  storeOrJoin,
   unpackRoutes,
 } from './stored.ts';
 
@@ -42,13 +44,28 @@ export function createPins(tools: RoutesTools, home: OwnPlace, board: Board): Pi
   const { stack } = home;
   const logger = tools.logger.child({ area: 'pins' });
   const alone = createOneAtATime();
-  const look = async (signal: AbortSignal): Promise<void> => {
-    const stored = await listStored(engine, 'pin', { stack }, signal);
+  const lookOnce = async (signal: AbortSignal): Promise<void> => {
+    const all = await listAll(engine, 'pin', { stack }, signal);
+    const findings: Finding[] = [];
     for (const [name, extension] of board.extensions) {
-      const own = stored.filter((pin) => pin.extension === name);
-      await lookAt({ engine, logger }, own, extension, signal);
+      const own = {
+        stored: all.stored.filter((pin) => pin.extension === name),
+        damaged: all.damaged.filter((pin) => pin.extension === name),
+      };
+      const unreadable = await lookAt({ engine, logger }, own, extension, signal);
+      findings.push(...pinnedFinding(extension), ...unreadable.map((name) => unreadableFinding(extension, name)));
     }
-    board.setFindings('pins', [...board.extensions.values()].flatMap(findingOf));
+    board.setFindings('pins', findings);
+  };
+  const look = async (signal: AbortSignal): Promise<void> => {
+    try {
+      await lookOnce(signal);
+    } catch (error) {
+      if (!isOperational(error, 'ENGINE.NOT_FOUND')) {
+        throw error;
+      }
+      await lookOnce(signal); // another core has just put a newer one in its place
+    }
   };
   return {
     pin: (extension, { packed, digest, sequence: revision }, signal) =>
@@ -57,18 +74,30 @@ export function createPins(tools: RoutesTools, home: OwnPlace, board: Board): Pi
         if (!(await isHomeThere(engine, home, signal))) {
           throw refusal('precondition', 'the service of core was removed: nothing is pinned any more');
         }
-        const before = await listStored(engine, 'pin', owner, signal);
-        const sequence = (before.at(-1)?.sequence ?? 0) + 1;
+        const before = await listAll(engine, 'pin', owner, signal);
+        const sequence = (before.stored.at(-1)?.sequence ?? 0) + 1;
         const wanted = { sequence, revision, digest, atMs: clock.now(), changes: NO_CHANGES, packed };
-        await storeOrJoin(engine, owner, wanted, signal);
+        await storeOrJoin(engine, 'pin', owner, wanted, signal);
+        for (const damaged of before.damaged) {
+          await removeStored(engine, damaged, signal); // the operator's word is newer than whatever it said
+        }
         await look(signal);
+        const holds = extension.pin.get();
+        if (holds?.digest !== digest) {
+          throw refusal('precondition', `revision ${revision} does not hold: at the same time ${wordsFor(holds)}`);
+        }
       }),
     unpin: (extension, signal) =>
       alone(async () => {
-        for (const pin of await listStored(engine, 'pin', ownerOf(extension, stack), signal)) {
+        const { stored, damaged } = await listAll(engine, 'pin', ownerOf(extension, stack), signal);
+        for (const pin of [...damaged, ...stored]) {
           await removeStored(engine, pin, signal);
         }
         await look(signal);
+        const holds = extension.pin.get();
+        if (holds !== undefined && holds !== null) {
+          throw refusal('precondition', `the pin is not gone: at the same time ${wordsFor(holds)}`);
+        }
       }),
     component: {
       name: 'pins',
@@ -88,34 +117,6 @@ export function createPins(tools: RoutesTools, home: OwnPlace, board: Board): Pi
   };
 }
 
-/** Names that things which are no pins of ours may hold: of another stack with the same table, or with damaged labels. */
-const MOST_TAKEN = 10;
-
-/** The same routes under the same name are joined when they are a pin of ours: another core was asked for the same. */
-async function storeOrJoin(
-  engine: ConfigEngine,
-  owner: Owner,
-  wanted: Parameters<typeof store>[3],
-  signal: AbortSignal,
-): Promise<void> {
-  for (let skipped = 0; skipped < MOST_TAKEN; skipped += 1) {
-    const sequence = wanted.sequence + skipped;
-    try {
-      await store(engine, 'pin', owner, { ...wanted, sequence }, signal);
-      return;
-    } catch (error) {
-      if (!isOperational(error, 'ENGINE.NAME_TAKEN')) {
-        throw error;
-      }
-    }
-    const own = await listStored(engine, 'pin', owner, signal);
-    if (own.some((pin) => pin.sequence >= sequence && pin.digest === wanted.digest)) {
-      return;
-    }
-  }
-  throw refusal('precondition', 'Docker Configs that are no pins of this core have the names of its pins');
-}
-
 function ownerOf({ settings }: ExtensionBoard, stack: string | undefined): Owner {
   return { extension: settings.name, stack };
 }
@@ -133,7 +134,7 @@ async function lookSafely(
     if (signal.aborted || !isOperational(error)) {
       throw error;
     }
-    logger[firstTry ? 'warn' : 'debug'](
+    logger[firstTry && error.class !== 'conflict' ? 'warn' : 'debug'](
       { err: toError(error), code: error.code },
       'pins cannot be read, those known stay in effect',
     );
@@ -141,49 +142,77 @@ async function lookSafely(
   }
 }
 
+/** Returns the names of those that cannot be read and are newer than what holds, as far as their labels tell. */
 async function lookAt(
   { engine, logger }: { readonly engine: ConfigEngine; readonly logger: Logger },
-  stored: readonly Stored[],
+  { stored, damaged }: Listed,
   extension: ExtensionBoard,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<readonly string[]> {
   const before = extension.pin.get();
+  const damagedNames = damaged.map(({ name }) => name);
   if (before !== undefined && before?.configId === stored.at(-1)?.configId) {
-    return;
+    return damagedNames;
   }
-  const pin = await newestUsable({ engine, logger }, stored, signal);
-  if (pin === null && before === null) {
-    return;
+  const { pin, unreadable } = await newestReadable(engine, stored, signal);
+  const names = [...damagedNames, ...unreadable];
+  // One that was known, also to be none, holds against what cannot be read: what that says may be anything.
+  const next = before === undefined || unreadable.length === 0 ? pin : before;
+  const holds = next === null && damaged.length > 0 ? (before ?? null) : next;
+  if (holds !== before) {
+    tellOf(holds, before, extension, logger);
+    extension.pin.set(holds);
   }
-  extension.pin.set(pin);
-  if (before !== undefined || pin !== null) {
-    logger.info(
-      { extension: extension.settings.name, revision: pin?.revision, digest: pin?.digest.slice(0, 12) },
-      'pin changed',
-    );
-  }
-  for (const old of pin === null ? [] : stored.filter(({ configId }) => configId !== pin.configId)) {
+  for (const old of holds === null || names.length > 0 ? [] : stored.filter((one) => one.configId !== holds.configId)) {
     await removeStored(engine, old, signal);
   }
+  return names;
 }
 
-async function newestUsable(
-  { engine, logger }: { readonly engine: ConfigEngine; readonly logger: Logger },
+function tellOf(pin: Pin | null, before: Pin | null | undefined, { settings }: ExtensionBoard, logger: Logger): void {
+  if (before !== undefined || pin !== null) {
+    logger.info({ extension: settings.name, revision: pin?.revision, digest: pin?.digest.slice(0, 12) }, 'pin changed');
+  }
+}
+
+/** And the names of those newer ones that are no pin of this version. @throws OperationalError ENGINE.NOT_FOUND: listed, and gone since. */
+async function newestReadable(
+  engine: ConfigEngine,
   stored: readonly Stored[],
   signal: AbortSignal,
-): Promise<Pin | null> {
+): Promise<{ readonly pin: Pin | null; readonly unreadable: readonly string[] }> {
+  const unreadable: string[] = [];
   for (const { configId, name, revision, digest, atMs } of [...stored].reverse()) {
     const packed = await engine.readConfig(configId, signal);
-    const routes = packed && unpackRoutes(packed);
-    if (routes !== undefined) {
-      return { configId, revision, digest, sinceMs: atMs, routes };
+    if (packed === undefined) {
+      throw new OperationalError('ENGINE.NOT_FOUND', `the pin ${name} was removed while it was read`);
     }
-    logger.error({ config: name, isThere: packed !== undefined }, 'a pin cannot be read and has no effect');
+    const routes = unpackRoutes(packed);
+    if (routes !== undefined) {
+      return { pin: { configId, revision, digest, sinceMs: atMs, routes }, unreadable };
+    }
+    unreadable.push(name);
   }
-  return null;
+  return { pin: null, unreadable };
 }
 
-function findingOf({ pin: cell, settings }: ExtensionBoard): readonly Finding[] {
+function wordsFor(pin: Pin | null | undefined): string {
+  return pin === undefined || pin === null
+    ? 'another core let go of all pins'
+    : `another core pinned revision ${pin.revision}, which holds now. See "interlock revisions"`;
+}
+
+function unreadableFinding({ pin, settings: { serviceCluster } }: ExtensionBoard, name: string): Finding {
+  const holds = pin.get() ? 'The pin that was known before holds' : 'The labels hold';
+  const option = serviceCluster === '' ? '' : ` --cluster ${serviceCluster}`;
+  return createFinding(
+    'ROUTE.PIN_UNREADABLE',
+    `This Docker Config is a pin, but damaged or of another version of Interlock. ${holds}. Pin again with "interlock rollback${option} REVISION", or remove it with "interlock unpin${option}".`,
+    { serviceCluster, value: name },
+  );
+}
+
+function pinnedFinding({ pin: cell, settings }: ExtensionBoard): readonly Finding[] {
   const pin = cell.get();
   if (pin === undefined || pin === null) {
     return [];

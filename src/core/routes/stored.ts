@@ -8,6 +8,7 @@ import { compareText } from '../../model/cluster.ts';
 import type { RouteSet, ServiceChanges } from '../../model/routes.ts';
 import { isOperational } from '../../runtime/errors.ts';
 import { slugOf } from '../../settings/slug.ts';
+import { refusal } from '../../wire/errors.ts';
 import type { ConfigObject, EngineApi } from '../engine/engine-api.ts';
 import { LABELS, TYPES } from '../publish/names.ts';
 
@@ -83,19 +84,43 @@ export function unpackRoutes(packed: Uint8Array): RouteSet | undefined {
   }
 }
 
-/** Oldest first. Configs whose labels were damaged are left out. Without an extension: those of all. */
+/** Oldest first. Configs whose labels were damaged are left out. */
 export async function listStored(
+  engine: ConfigEngine,
+  kind: StoredKind,
+  owner: Owner,
+  signal: AbortSignal,
+): Promise<readonly Stored[]> {
+  return (await listAll(engine, kind, owner, signal)).stored;
+}
+
+/** A config of this kind whose other labels were damaged, or are those of another version of ours. */
+export type Damaged = Pick<Stored, 'extension' | 'configId' | 'name'>;
+
+export interface Listed {
+  /** Oldest first. */
+  readonly stored: readonly Stored[];
+  readonly damaged: readonly Damaged[];
+}
+
+/** Without an extension: those of all. */
+export async function listAll(
   engine: ConfigEngine,
   kind: StoredKind,
   { extension, stack }: Pick<Owner, 'stack'> & Partial<Owner>,
   signal: AbortSignal,
-): Promise<readonly Stored[]> {
+): Promise<Listed> {
   const ofExtension = extension === undefined ? LABELS.extension : `${LABELS.extension}=${extension}`;
   const configs = await engine.listConfigs([`${LABELS.type}=${TYPES[kind]}`, ofExtension], signal);
-  return configs
-    .filter(({ labels }) => labels[LABELS.stack] === stack)
-    .flatMap((config) => storedOf(config) ?? [])
-    .sort((a, b) => a.sequence - b.sequence || compareText(a.digest, b.digest));
+  const own = configs.filter(({ labels }) => labels[LABELS.stack] === stack);
+  return {
+    stored: own
+      .flatMap((config) => storedOf(config) ?? [])
+      .sort((a, b) => a.sequence - b.sequence || compareText(a.digest, b.digest)),
+    damaged: own
+      .filter((config) => storedOf(config) === undefined)
+      .map(({ id, name, labels }) => ({ extension: labels[LABELS.extension] ?? '', configId: id, name })),
+  };
 }
 
 function storedOf({ id, name, labels }: ConfigObject): Stored | undefined {
@@ -176,13 +201,55 @@ export async function store(
   return { ...wanted, extension, name, configId: await engine.createConfig({ name, labels, bytes: packed }, signal) };
 }
 
+/** Names that things which are not ours may hold: of another stack with the same table, or with damaged labels. */
+const MOST_TAKEN = 10;
+
+/**
+ * Under the next name when somebody else has this one. The same routes under the same name are joined when they are ours: another core
+ * stored the same.
+ * @throws OperationalError WIRE.REFUSED when no name was free.
+ */
+export async function storeOrJoin(
+  engine: ConfigEngine,
+  kind: StoredKind,
+  owner: Owner,
+  wanted: NewStored,
+  signal: AbortSignal,
+): Promise<Stored> {
+  for (let skipped = 0; skipped < MOST_TAKEN; skipped += 1) {
+    const sequence = wanted.sequence + skipped;
+    try {
+      const revision = kind === 'routes' ? sequence : wanted.revision;
+      return await store(engine, kind, owner, { ...wanted, sequence, revision }, signal);
+    } catch (error) {
+      if (!isOperational(error, 'ENGINE.NAME_TAKEN')) {
+        throw error;
+      }
+    }
+    const own = await listStored(engine, kind, owner, signal);
+    const same = own.find((one) => one.sequence >= sequence && one.digest === wanted.digest);
+    if (same !== undefined) {
+      return same;
+    }
+  }
+  const first = storedName(kind, owner.extension, wanted.sequence, wanted.digest);
+  throw refusal(
+    'precondition',
+    `the names of ${MOST_TAKEN} Docker Configs from ${first} on are taken by some that are not of this core: remove or rename them`,
+  );
+}
+
 /** At most 28 + 16 + 1 + 9 + 1 + 8 = 63 of Swarm's 64 characters. */
 function storedName(kind: StoredKind, extension: string, sequence: number, digest: string): string {
   return `com.docker.interlock.${kind}.${slugOf(extension)}.${sequence}-${digest.slice(0, 8)}`;
 }
 
 /** Another core may have removed it; one that cannot be removed now is met again. */
-export async function removeStored(engine: ConfigEngine, { configId }: Stored, signal: AbortSignal): Promise<void> {
+export async function removeStored(
+  engine: ConfigEngine,
+  { configId }: Pick<Stored, 'configId'>,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await engine.removeConfig(configId, signal);
   } catch (error) {

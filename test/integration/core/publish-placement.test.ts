@@ -110,10 +110,16 @@ describe('extension and proxies', () => {
     await next.pass(120_000);
     expect(updates()).toHaveLength(written);
 
+    // Nor by one that restarts while a worker is back.
     swarm().setNode('w1', { state: 'ready' });
-    await next.pass(240_000);
+    await next.pass(60_000);
+    await next.stop();
+    const last = world.startCore({ lines: 'HitlessServiceUpdate = false\n' });
+    last.render('one');
+    await last.pass(1_000);
+    await last.pass(240_000);
     expect(updates()).toHaveLength(written);
-    await next.pass(70_000);
+    await last.pass(90_000);
     await settledOn(PROXY, 'w1', 'w1');
     expect(constraintsOf(EXTENSION)).toEqual(WORKERS);
   });

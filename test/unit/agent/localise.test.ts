@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { defaultInterfaces, isAttached, parseSubnet, subnetsOf } from '../../../src/agent/localise/attached.ts';
+import {
+  defaultInterfaces,
+  isAttached,
+  parseSubnet,
+  routedSubnets,
+  subnetsOf,
+} from '../../../src/agent/localise/attached.ts';
 import { type Facts, localise } from '../../../src/agent/localise/localise.ts';
 import { findReferences } from '../../../src/agent/localise/references.ts';
 import type { ClusterModel, HostTls, Pool } from '../../../src/model/cluster.ts';
@@ -150,6 +156,27 @@ describe('what a task is attached to', () => {
       false,
       false,
     ]);
+  });
+
+  it('is every subnet of a network that has several, by the routes to the others', () => {
+    const zero = '00000000000000000000000000000000';
+    const route =
+      'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n' +
+      'eth2\t00000000\t010012AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n' +
+      'eth0\t0000000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n' +
+      'eth0\t0001000A\t0100000A\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0\n' +
+      'eth2\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n';
+    const ipv6 =
+      `fd000002000000000000000000000000 40 ${zero} 00 fd000001000000000000000000000001 00000400 1 0 3 eth0\n` +
+      `fd000003000000000000000000000000 40 ${zero} 00 ${zero} 00000100 1 0 1 eth2\n` +
+      `fe800000000000000000000000000000 40 ${zero} 00 ${zero} 00000100 1 0 1 eth0\n` +
+      `${zero} 00 ${zero} 00 ${zero} ffffffff 1 0 200200 lo\n`;
+    const attached = routedSubnets(route, ipv6, new Set(['eth2']));
+    expect(
+      ['10.0.0.7', '10.0.1.7', '10.0.2.7', '172.18.0.9', '[fd00:2::7]', '[fd00:3::7]', '[fe80::1]'].filter((each) =>
+        isAttached(each, attached),
+      ),
+    ).toEqual(['10.0.0.7', '10.0.1.7', '[fd00:2::7]']);
   });
 
   it('leaves out the way of IPv6 too', () => {

@@ -9,6 +9,7 @@ import { findingKey } from '../../../src/model/finding.ts';
 import { digestRoutes } from '../../../src/model/routes.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { OperationalError } from '../../../src/runtime/errors.ts';
+import { eventually } from '../../support/eventually.ts';
 import { extensionSettings } from '../../support/settings.ts';
 import { silent } from '../../support/wire.ts';
 
@@ -116,7 +117,7 @@ it('of another stack holds nothing here', async () => {
   expect(engine.objects).toHaveLength(1);
 });
 
-it('that cannot be read gives way to the one before it', async () => {
+it('that cannot be read gives way at a start to the one before it, is told of, and takes nothing along', async () => {
   const engine = createConfigs();
   const one = createCore(engine);
   await one.pins.pin(one.extension, entry(3, 'shop'), signal);
@@ -130,6 +131,9 @@ it('that cannot be read gives way to the one before it', async () => {
     expect(pin?.revision).toBe(3);
     break;
   }
+  await eventually(() => two.board.findings().some(({ code }) => code === 'ROUTE.PIN_UNREADABLE'));
+  expect(engine.objects.map(({ name }) => name)).toContain('bad');
+  expect(engine.objects).toHaveLength(2);
   stop.abort();
   await expect(running).rejects.toThrow();
 });
@@ -154,3 +158,99 @@ it('is not said to hold when all its names are taken', async () => {
   await pins.pin(extension, entry(3, 'shop'), signal);
   expect(extension.pin.get()?.revision).toBe(3);
 });
+
+/** As every ten seconds: the configs of this file answer without a timer. */
+async function lookAgain({ pins, extension }: ReturnType<typeof createCore>): Promise<void> {
+  const stop = new AbortController();
+  const running = pins.component.run(stop.signal);
+  await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  await running.catch(() => undefined);
+  expect(extension.pin.get()).not.toBeUndefined();
+}
+
+const SEQUENCE = 'com.docker.interlock.sequence';
+
+it.each([
+  ['bytes that are no route set', { [SEQUENCE]: '9' }],
+  ['labels that are not ours', { [SEQUENCE]: 'nine' }],
+])('with %s does not end the one that is known, nor the labels', async (_, edited) => {
+  const engine = createConfigs();
+  const [pinned, free] = [createCore(engine), createCore(engine, 'another')];
+  await pinned.pins.pin(pinned.extension, entry(3, 'shop'), signal);
+  await free.pins.pin(free.extension, entry(4, 'other'), signal);
+  await free.pins.unpin(free.extension, signal);
+  const [good] = engine.objects.splice(0);
+  for (const stack of ['interlock', 'another']) {
+    const labels = { ...good?.labels, 'com.docker.stack.namespace': stack, ...edited };
+    engine.objects.push({ id: stack, name: stack, labels, bytes: Buffer.from('x'), version: 1, createdAt: '' });
+  }
+  for (const core of [pinned, free]) {
+    await lookAgain(core);
+    expect(core.board.findings().map(({ code }) => code)).toContain('ROUTE.PIN_UNREADABLE');
+  }
+  expect(pinned.extension.pin.get()?.revision).toBe(3);
+  expect(free.extension.pin.get()).toBeNull();
+  expect(engine.objects).toHaveLength(2);
+
+  await pinned.pins.unpin(pinned.extension, signal);
+  await free.pins.pin(free.extension, entry(5, 'shop'), signal);
+  await lookAgain(free);
+  expect(pinned.board.findings()).toEqual([]);
+  expect(free.board.findings().map(({ code }) => code)).toEqual(['ROUTE.PINNED']);
+});
+
+it('that loses against one of another core at the same time is refused, with what holds', async () => {
+  const engine = createConfigs();
+  const cores = [createCore(engine), createCore(engine)];
+  const outcomes = await Promise.allSettled(
+    cores.map(({ pins, extension }, at) => pins.pin(extension, entry(at + 3, `shop${at}`), signal)),
+  );
+  for (const core of cores) {
+    await lookAgain(core);
+  }
+  const [holds] = new Set(cores.map(({ extension }) => extension.pin.get()?.revision));
+  expect(engine.objects).toHaveLength(1);
+  outcomes.forEach((outcome, at) => {
+    expect(outcome.status).toBe(at + 3 === holds ? 'fulfilled' : 'rejected');
+  });
+  expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({
+    reason: { code: 'WIRE.REFUSED', message: expect.stringContaining(`another core pinned revision ${holds}`) },
+  });
+});
+
+it('removed while it is read means another look, not the labels', async () => {
+  const engine = createConfigs();
+  const one = createCore(engine);
+  await one.pins.pin(one.extension, entry(3, 'shop'), signal);
+  let meanwhile = async () => {
+    await one.pins.pin(one.extension, entry(4, 'other'), signal);
+  };
+  const slow = {
+    ...engine,
+    async readConfig(id: string) {
+      const act = meanwhile;
+      meanwhile = () => Promise.resolve();
+      await act();
+      return engine.readConfig(id);
+    },
+  };
+  const two = createCore(slow);
+  const seen: unknown[] = [];
+  const running = (async () => {
+    for await (const pin of two.extension.pin.watch(signal)) {
+      seen.push(pin?.revision);
+      break;
+    }
+  })();
+  await lookAgainUntil(two, running);
+  expect(seen).toEqual([4]);
+});
+
+async function lookAgainUntil({ pins }: ReturnType<typeof createCore>, done: Promise<void>): Promise<void> {
+  const stop = new AbortController();
+  const running = pins.component.run(stop.signal);
+  await done;
+  stop.abort();
+  await running.catch(() => undefined);
+}

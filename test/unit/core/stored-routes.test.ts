@@ -8,9 +8,11 @@ import {
   listStored,
   packRoutes,
   store,
+  storeOrJoin,
   summaryOf,
   unpackRoutes,
 } from '../../../src/core/routes/stored.ts';
+import { OperationalError } from '../../../src/runtime/errors.ts';
 
 const signal = new AbortController().signal;
 const ROUTES = { services: [{ name: 'shop', id: 's', createdAt: 't', stack: undefined, labels: { a: 'b' } }] };
@@ -70,6 +72,36 @@ describe('a stored route set', () => {
     expect(await sequences('one')).toEqual([1]);
     expect(await sequences(undefined)).toEqual([2]);
     expect(await sequences('two')).toEqual([]);
+  });
+
+  it('takes the next number when its name is held by what is not ours, and says so when ten are', async () => {
+    const engine = memoryEngine();
+    const taken = new Set([1, 2].map((sequence) => `com.docker.interlock.routes.default.${sequence}-aaaaaaaa`));
+    const beside = (isTaken: (name: string) => boolean): ConfigEngine => ({
+      ...engine,
+      createConfig: (config, scope) =>
+        isTaken(config.name)
+          ? Promise.reject(new OperationalError('ENGINE.NAME_TAKEN', config.name))
+          : engine.createConfig(config, scope),
+    });
+    const owner = { extension: 'default', stack: 'one' };
+    const stored = await storeOrJoin(
+      beside((name) => taken.has(name)),
+      'routes',
+      owner,
+      wanted(1),
+      signal,
+    );
+    expect(stored).toMatchObject({ sequence: 3, revision: 3 });
+    await expect(
+      storeOrJoin(
+        beside(() => true),
+        'routes',
+        { ...owner, stack: 'two' },
+        wanted(1),
+        signal,
+      ),
+    ).rejects.toMatchObject({ code: 'WIRE.REFUSED', message: expect.stringContaining('routes.default.1-aaaaaaaa') });
   });
 
   it('comes out of its bytes as it went in', () => {

@@ -1,5 +1,5 @@
 /** The door of the server: each call with each kind of bad credentials, what that costs, and what is told of it. */
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -270,6 +270,22 @@ describe("the operators' socket", () => {
     expect(await statusOfCall(`unix:${socket}`, METHODS.watchModel, extension)).toBe('UNAUTHENTICATED');
     expect(await statusOfCall(`127.0.0.1:${port}`, OPERATOR.status.method, operator)).toBe('UNAUTHENTICATED');
     await server.stop(0);
+  });
+
+  it('closes a folder of its own that was open, and is not made in one that others share', async () => {
+    const [own, shared] = [path.join(folder, 'own'), path.join(folder, 'shared')];
+    for (const each of [own, shared]) {
+      await mkdir(each);
+      await chmod(each, 0o1777);
+    }
+    await writeFile(path.join(shared, 'something'), '');
+    for (const each of [own, shared]) {
+      const { server } = await serve(path.join(each, 'operator.sock'));
+      const entries = await readdir(each);
+      const { mode } = await stat(each);
+      expect([entries, mode & 0o777]).toEqual(each === own ? [['operator.sock'], 0o700] : [['something'], 0o777]);
+      await server.stop(0);
+    }
   });
 
   it('is open to its owner alone, takes the place of one that was left behind, and goes with the server', async () => {
