@@ -68,7 +68,7 @@ async function createApp(name: string, network: string): Promise<void> {
   });
 }
 
-/** What became of the newest task of a service that is not there to run. */
+/** The engine's words about a task of the service that it refused. */
 async function errorOf(service: string): Promise<string> {
   // Shape: Engine API `GET /tasks`.
   const tasks = (await interlock.docker.listTasks({ filters: { service: [service] } })) as readonly TaskJson[];

@@ -12,7 +12,7 @@ import { eventually } from './eventually.ts';
 
 const PAGE = new URL('../../docs/howto/client-addresses.md', import.meta.url);
 
-/** `with ReadyPort`: with the lines that the page has for it in place of the line `default-server`. */
+/** `of ReadyPort`: with the lines that the page has for it in place of the line `default-server`. */
 export async function printedHaproxy(check: 'of the port' | 'of ReadyPort'): Promise<string> {
   const page = await readFile(PAGE, 'utf8');
   const [base = '', ready = ''] = [...page.matchAll(/```haproxy\n([\s\S]*?)```/g)].map(([, text = '']) => text);

@@ -43,7 +43,7 @@ afterEach(async () => {
 /** Of the tasks that run and shall. */
 function addresses(): readonly string[] {
   const attached = fake.swarm.runningTasksOf('app').flatMap(({ NetworksAttachments = [] }) => NetworksAttachments);
-  return attached.map(({ Addresses = [] }) => Addresses[0]?.split('/')[0] ?? '').sort();
+  return attached.map(({ Addresses }) => Addresses[0]?.split('/')[0] ?? '').sort();
 }
 
 /** Of all Docker Configs. */
