@@ -17,6 +17,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { toError } from '../../runtime/errors.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import type { EngineApi, EngineEvent } from '../engine/engine-api.ts';
+import { waitAtMost } from '../wait-at-most.ts';
 import { convergingServices } from './converging.ts';
 import { createLooks, type LooksParts } from './looks.ts';
 import { createPicture, LISTED, type Listed, type Lists, type Picture } from './picture.ts';
@@ -49,6 +50,7 @@ export function createObserver(
   const picture = createPicture(cell, tools.clock);
   const stale = createStaleParts();
   const lookNow = createTrigger();
+  const connected = createTrigger();
   const looks = createLooks({ clock: tools.clock, tasksOf: (id) => picture.tasksOf(id), onLooked: options.onLooked });
   const markStale = (parts: readonly Listed[]): void => {
     stale.mark(feed.watching() ? parts.filter((part) => part === 'secrets') : parts);
@@ -82,8 +84,8 @@ export function createObserver(
       looks.note((cell.get()?.services ?? []).flatMap(({ id, name }) => (wanted.has(name) ? [id] : [])));
     },
     components: [
-      retried('events', tools, (signal) => followEvents(engine, markStale, signal)),
-      retried('resync', tools, (signal) => resync(markStale, tools.clock, options.resyncMs, signal)),
+      retried('events', tools, (signal) => followEvents(engine, markStale, connected, signal)),
+      retried('resync', tools, (signal) => resync(markStale, connected, tools.clock, options.resyncMs, signal)),
       retried('lists', tools, (signal) => refreshStale(engine, stale, picture, signal)),
       ...feed.components(context),
     ],
@@ -93,10 +95,14 @@ export function createObserver(
 async function followEvents(
   engine: EngineApi,
   markStale: (parts: readonly Listed[]) => void,
+  connected: Trigger,
   signal: AbortSignal,
 ): Promise<void> {
   for await (const event of engine.events(signal)) {
     markStale(partsTouchedBy(event));
+    if (event.kind === 'connected') {
+      connected.fire();
+    }
   }
 }
 
@@ -118,15 +124,22 @@ function partsTouchedBy(event: EngineEvent): readonly Listed[] {
   }
 }
 
+/** Who has just subscribed lists everything anyway: at the start it is listed once, unless the events are late. */
+const UNTIL_CONNECTED_MS = 500;
+
 async function resync(
   markStale: (parts: readonly Listed[]) => void,
+  connected: Trigger,
   clock: Clock,
   everyMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
+  if (!(await waitAtMost(UNTIL_CONNECTED_MS, connected, clock, signal))) {
     markStale(LISTED);
+  }
+  for (;;) {
     await clock.sleep(everyMs, signal);
+    markStale(LISTED);
   }
 }
 
