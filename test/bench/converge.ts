@@ -77,7 +77,19 @@ async function main(): Promise<void> {
 }
 
 function print(rows: readonly Row[]): void {
-  printTable(rows.map(({ feedAndBuildMs: _, stagesMs: __, ...row }) => row));
+  printTable(
+    rows.map(({ mode, feed, change, samples, p50Ms, p99Ms, failed, requests, bareReloadMs: bare }) => ({
+      mode,
+      feed,
+      change,
+      samples,
+      p50Ms,
+      p99Ms,
+      failed,
+      requests,
+      bare,
+    })),
+  );
   console.log(
     '\nmeans by stage, ms (docs/metrics.md says what each is); of which render, check, submit and fetch to reload are parts',
   );

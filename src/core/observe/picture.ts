@@ -208,7 +208,10 @@ export function createPicture(cell: Cell<Snapshot>, clock: Clock): Picture {
       }
     },
     tasksOf: (serviceId) => groups.get(serviceId),
-    known: { services: tables.services.listed, tasks: tables.tasks.listed },
+    known: {
+      services: (id, version) => tables.services.listed(id, version),
+      tasks: (id, version) => tables.tasks.listed(id, version),
+    },
   };
 }
 

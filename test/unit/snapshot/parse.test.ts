@@ -86,8 +86,8 @@ describe.each(['20.10', '28.5'])('what Docker %s prints', (version) => {
 
     const parsed = parseServiceObject(printed);
 
-    expect(parsed?.spec).toEqual(printed.Spec);
-    expect(parsed?.previousSpec).toEqual(printed.PreviousSpec);
+    expect(parsed.spec).toEqual(printed.Spec);
+    expect(parsed.previousSpec).toEqual(printed.PreviousSpec);
   });
 });
 
