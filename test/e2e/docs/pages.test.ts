@@ -293,7 +293,8 @@ describe('offline', () => {
   });
 });
 
-describe('the how-tos', () => {
+// They wait, for tasks and for a roll, and are of different applications.
+describe.concurrent('the how-tos', () => {
   it('redirects', async () => {
     const printed = await block(
       'docs/howto/redirects.md',
