@@ -21,26 +21,30 @@ export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFee
   return {
     async run({ picture, converging, lookNow, looks, missesServiceOf, refresh }, signal) {
       let nextFullAt = clock.now();
+      /** Woken for a look alone: where its turn has not come yet, nothing is listed. */
+      let forLooks = false;
       for (;;) {
         signal.throwIfAborted();
         const suspects = looks.due();
         const serviceIds = [...new Set([...suspects, ...converging()])].slice(0, MAX_FILTERED);
         const since = picture.mark();
-        if (clock.now() >= nextFullAt || serviceIds.length === 0) {
+        if (clock.now() >= nextFullAt || (serviceIds.length === 0 && !forLooks)) {
           nextFullAt = clock.now() + options.pollMs;
           const tasks = await engine.listTasks(signal, { known: picture.known.tasks });
           picture.acceptTasks({ kind: 'all', tasks }, since);
           if (missesServiceOf(tasks)) {
             refresh(['services']);
           }
-        } else {
+        } else if (serviceIds.length > 0) {
           const tasks = await engine.listTasks(signal, { serviceIds, known: picture.known.tasks });
           picture.acceptTasks({ kind: 'services', serviceIds, tasks }, since);
         }
         looks.looked(suspects);
         const waitMs = converging().length > 0 ? options.convergingMs : options.pollMs;
-        const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.now()), looks.nextInMs());
-        const fired = await waitForAny(leftMs, [lookNow, looks.trigger], clock, signal);
+        const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.now()));
+        const looksMs = looks.nextInMs();
+        const fired = await waitForAny(Math.min(leftMs, looksMs), [lookNow, looks.trigger], clock, signal);
+        forLooks = fired.has(looks.trigger) || looksMs < leftMs;
         if (fired.has(lookNow)) {
           nextFullAt = clock.now();
         }

@@ -105,6 +105,20 @@ async function startProxy(): Promise<AgentProcess> {
   });
 }
 
+/** Its own services are made and settled: no event and no change of theirs makes it list tasks. */
+async function untilCoreRests(): Promise<void> {
+  let last = -1;
+  await eventually(
+    async () => {
+      const lists = await metric(/^interlock_core_docker_call_seconds_count\{call="listTasks"\} (\d+)$/m);
+      const rests = lists === last;
+      last = lists;
+      return rests;
+    },
+    { everyMs: 2_000, timeoutMs: 60_000 },
+  );
+}
+
 describe('a task that dies without notice', { timeout: 120_000 }, () => {
   it("leaves every proxy's file because a proxy could not reach it, long before the poll; and an error alone takes out nothing", async () => {
     addApp();
@@ -113,6 +127,8 @@ describe('a task that dies without notice', { timeout: 120_000 }, () => {
     await using agent = await startProxy();
     await agent.master();
     await eventually(async () => (await ask()).status === 200);
+
+    await untilCoreRests();
 
     // Down, though Swarm says that it runs: core looks, and the route stays.
     await new Promise((resolve) => application.close(resolve));

@@ -236,6 +236,21 @@ describe('the observer', () => {
     expect(looks).toBeLessThan(300);
   });
 
+  it('never lists all tasks for what proxies say, and lists once a second at most when they complain of ever others', async () => {
+    stub.services = Array.from({ length: 300 }, (_, at) => service({ id: `svc${at}`, name: `name${at}` }));
+    stub.tasks = stub.services.map(({ id }, at) => task({ id: `task${at}`, serviceId: id }));
+    start(60_000);
+    await settle();
+    stub.calls.length = 0;
+    for (let round = 0; round < 300; round += 1) {
+      observer.lookAt([`name${round}`]);
+      await clock.advance(100);
+    }
+    expect(stub.calls).not.toContain('tasks');
+    expect(stub.calls.length).toBeGreaterThan(20);
+    expect(stub.calls.length).toBeLessThanOrEqual(20 + 31);
+  });
+
   it('publishes nothing new when nothing changed', async () => {
     start();
     await settle();
