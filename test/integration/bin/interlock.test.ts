@@ -38,10 +38,10 @@ function run(...args: readonly string[]): Run {
     },
   });
   const said = { out: '', err: '' };
-  child.stdout.on('data', (chunk: Buffer) => {
+  child.stdout?.on('data', (chunk: Buffer) => {
     said.out += chunk.toString();
   });
-  child.stderr.on('data', (chunk: Buffer) => {
+  child.stderr?.on('data', (chunk: Buffer) => {
     said.err += chunk.toString();
   });
   return { child, said, exit: new Promise((resolve) => child.once('close', resolve)) };
