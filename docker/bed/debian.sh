@@ -8,7 +8,7 @@
 #                                            imports it under TAG (nothing to do if TAG is that very base)
 #   debian.sh minbase [forky|trixie]         prints a .tar for `docker import` with bash and coreutils, for services in tests
 #   debian.sh nginx-root                     prints an unpacked root filesystem with NGINX, for chroot
-#   debian.sh tool haproxy|wrk|h2load|promtool
+#   debian.sh tool haproxy|wrk|h2load|promtool|docker-registry|htpasswd
 #                                            installs it on the machine if it is missing (for tests and benches), prints its path
 #   debian.sh warm                           builds all of it
 #
@@ -261,10 +261,11 @@ case ${1:-} in
   nginx-root) nginx_root ;;
   tool)
     case ${2:-} in
-      haproxy | wrk) tool "$2" "$2" ;;
+      haproxy | wrk | docker-registry) tool "$2" "$2" ;;
       h2load) tool h2load nghttp2-client ;;
       promtool) tool promtool prometheus ;;
-      *) die "there is no tool '${2:-}'" "haproxy, wrk, h2load or promtool" ;;
+      htpasswd) tool htpasswd apache2-utils ;;
+      *) die "there is no tool '${2:-}'" "haproxy, wrk, h2load, promtool, docker-registry or htpasswd" ;;
     esac ;;
   import) [ $# -ge 3 ] || die "import needs a base and a tag"; shift; import_base "$@" ;;
   warm) engine forky; base node-base; nginx_root; base nginx-base ;;

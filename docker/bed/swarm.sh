@@ -2,7 +2,8 @@
 # Swarms of real engines on one machine (docs/testbed.md): each node is a dockerd in namespaces of its own.
 #
 #   swarm.sh up --name NAME [--nodes N] [--managers M] [--engine forky|trixie|host] [--fast-heartbeat]
-#               [--no-host-link] [--swarm-init-args "ARGS"]
+#               [--no-host-link] [--insecure-registry] [--swarm-init-args "ARGS"]
+#               --insecure-registry: the nodes speak to registries on the cluster's own network over plain HTTP
 #   swarm.sh down --name NAME | --all        ends it and leaves nothing, whatever state it is in
 #   swarm.sh status                          one line for each cluster
 #   swarm.sh env [--json] NAME               sockets, addresses, network namespaces
@@ -42,7 +43,7 @@ address_of() { printf '%s.%s\n' "$SUBNET" $((10 + $1)); }
 init_pid() { engine_init "$RUN/$ID/n$1.pid" "$(mark_of "$1")"; }
 dockerd_pid() { engine_dockerd "$RUN/$ID/n$1.pid" "$(mark_of "$1")"; }
 
-# load_cluster: what `up` recorded: NODES MANAGERS ENGINE ROOTFS SUBNET HOST_LINK READY
+# load_cluster: what `up` recorded: NODES MANAGERS ENGINE ROOTFS SUBNET HOST_LINK REGISTRY READY
 load_cluster() {
   [ -s "$DIR/cluster" ] || die "there is no cluster '$NAME'" "swarm.sh up --name $NAME"
   # shellcheck disable=SC1091
@@ -93,7 +94,9 @@ launch_node() {
   chmod 755 "$DIR"
   # A name server that cannot be reached, and no route: lookups fail at once instead of hanging 20-40 s.
   printf 'nameserver 192.0.2.1\noptions timeout:1 attempts:1\n' >"$dir/resolv.conf"
-  launch_engine "$RUN/$ID/n$i.pid" "$(mark_of "$i")" "$(netns_of "$i")" "n$i" "$dir" "$ROOTFS" "/$ID/n$i"
+  local args=()
+  [ "${REGISTRY:-no}" = no ] || args=(--insecure-registry "$SUBNET.0/24")
+  launch_engine "$RUN/$ID/n$i.pid" "$(mark_of "$i")" "$(netns_of "$i")" "n$i" "$dir" "$ROOTFS" "/$ID/n$i" "${args[@]}"
 }
 
 wait_node() { wait_engine "$RUN/$ID/n$1.pid" "$(mark_of "$1")" "$DIR/n$1" || die "node $1 of '$NAME' does not answer" "its log: $DIR/n$1/dockerd.log"; }
@@ -107,7 +110,7 @@ end_node() { end_engine "$RUN/$ID/n$1.pid" "$(mark_of "$1")"; }
 # --- commands ----------------------------------------------------------------------------------------------------------------
 
 up() {
-  NODES=1 MANAGERS=1 ENGINE=forky HOST_LINK=yes INIT_ARGS=
+  NODES=1 MANAGERS=1 ENGINE=forky HOST_LINK=yes REGISTRY=no INIT_ARGS=
   local name=
   while [ $# -gt 0 ]; do
     case $1 in
@@ -118,6 +121,7 @@ up() {
       --swarm-init-args) INIT_ARGS="$INIT_ARGS ${2:-}"; shift ;;
       --fast-heartbeat) INIT_ARGS="$INIT_ARGS --dispatcher-heartbeat 1s" ;;
       --no-host-link) HOST_LINK=no ;;
+      --insecure-registry) REGISTRY=yes ;;
       *) die "up does not know '$1'" "swarm.sh without arguments lists what there is" ;;
     esac
     shift
@@ -163,7 +167,7 @@ up_locked() {
 
 save_cluster() {
   printf '%s=%q\n' NODES "$NODES" MANAGERS "$MANAGERS" ENGINE "$ENGINE" ROOTFS "$ROOTFS" SUBNET "$SUBNET" \
-    HOST_LINK "$HOST_LINK" READY "$1" >"$DIR/cluster.tmp"
+    HOST_LINK "$HOST_LINK" REGISTRY "$REGISTRY" READY "$1" >"$DIR/cluster.tmp"
   mv "$DIR/cluster.tmp" "$DIR/cluster"
 }
 

@@ -80,6 +80,7 @@ export async function buildImages(
   names: ImageNames,
   targets: readonly Target[],
 ): Promise<Built> {
+  if (targets.length === 0) return { bases: [], buildKit: false };
   const bases = await resolveBases(tools, docker);
   const buildKit = (await docker.attempt(['buildx', 'version'])).code === 0;
   await mkdir(join(tools.places.state, 'log'), { recursive: true });

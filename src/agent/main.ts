@@ -31,6 +31,8 @@ import { type AgentMetrics, agentReadiness, createAgentMetrics } from './metrics
 import { makeMissingDirectories, WRITABLE_DIRECTORIES } from './nginx/directories.ts';
 import { type NginxExit, type NginxProcess, startNginx, untilReady } from './nginx/process.ts';
 import { reload } from './nginx/reload.ts';
+import { openSyslog, type Syslog } from './nginx/syslog.ts';
+import { unreachedUpstream } from './nginx/unreached.ts';
 import { isTooOld, type NginxVersion, OLDEST_FULLY_SUPPORTED, readNginxVersion } from './nginx/version.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { listenToSignals, type SignalSource } from './signals.ts';
@@ -95,13 +97,15 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
     onAbort();
   }
   let delivery: Delivery | undefined;
+  let errors: Syslog | undefined;
   try {
     const version = await readNginxVersion(options.nginxBinary);
     reportVersion(version, logger);
     await makeMissingDirectories(context.directories ?? WRITABLE_DIRECTORIES, logger);
     delivery = agent.leaving.aborted ? undefined : followIfThereIsCore(options, context, version, metrics);
+    errors = delivery && (await hearErrors(delivery, metrics, logger));
     const prepared = await prepareUnlessStopped(
-      { ...options, version, inSwarm: options.taskId !== undefined },
+      { ...options, version, inSwarm: options.taskId !== undefined, errorTarget: errors?.target },
       { ...context, delivery },
       agent,
     );
@@ -115,6 +119,7 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
     return reportExit(await untilStopped(nginx, agent, running), logger);
   } finally {
     agent.close();
+    errors?.close();
     await delivery?.close();
     signal.removeEventListener('abort', onAbort);
     unlisten();
@@ -147,9 +152,31 @@ function followIfThereIsCore(
     configPath,
     proxyVersion: nginx?.join('.') ?? '',
     watcher: metrics.client,
+    onUnreachedReport: metrics.onUnreachedReport,
     clock,
     logger,
   });
+}
+
+/** Who NGINX could not reach is told to core. Without this, core finds out by itself, later. */
+async function hearErrors(
+  { sightings }: Delivery,
+  { onUnreached }: AgentMetrics,
+  logger: Logger,
+): Promise<Syslog | undefined> {
+  const onMessage = (message: string): void => {
+    // An application that is down may mean thousands of lines a second: none is read that would not be told.
+    const address = sightings.hasRoom() ? unreachedUpstream(message) : undefined;
+    if (address !== undefined && sightings.note(address)) {
+      onUnreached();
+    }
+  };
+  try {
+    return await openSyslog({ onMessage });
+  } catch (error) {
+    logger.warn({ err: toError(error) }, "NGINX's errors cannot be heard: core is not told whom it did not reach");
+    return undefined;
+  }
 }
 
 /** Traffic comes first: an agent whose certificate cannot be used serves the mounted file, and core sees no session. */

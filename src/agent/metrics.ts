@@ -36,6 +36,14 @@ export const AGENT_METRICS = {
     help: 'Calls to core that failed, by code (docs/codes.md)',
     labels: ['call', 'code'],
   },
+  interlock_agent_unreached_total: {
+    kind: 'counter',
+    help: 'Times that NGINX could not connect to an endpoint, or lost it before it answered; not all are heard when there are many',
+  },
+  interlock_agent_unreached_reports_total: {
+    kind: 'counter',
+    help: 'Reports to core of endpoints that NGINX did not reach, so that core looks at them',
+  },
   interlock_nginx_up: { kind: 'gauge', help: '1 when NGINX answers on its status socket' },
   interlock_nginx_connections: {
     kind: 'gauge',
@@ -69,6 +77,10 @@ type Work = Pick<DeliverParts, 'fetcher' | 'localise' | 'stage' | 'reload'>;
 export interface AgentMetrics {
   readonly text: () => Promise<string>;
   readonly client: ClientWatcher;
+  /** NGINX did not reach an endpoint. */
+  readonly onUnreached: () => void;
+  /** Core was told of some. */
+  readonly onUnreachedReport: () => void;
   /** The same, counted and timed. */
   watched(work: Work): Work;
   /** Says where to look when somebody asks. */
@@ -136,6 +148,8 @@ export function createAgentMetrics(version: string, clock: Pick<Clock, 'now'>): 
       onFailure: (call, code) => metrics.add('interlock_agent_core_errors_total', { call, code }),
       onConnected: (connected) => metrics.set('interlock_agent_core_connected', {}, connected),
     },
+    onUnreached: () => metrics.add('interlock_agent_unreached_total', {}),
+    onUnreachedReport: () => metrics.add('interlock_agent_unreached_reports_total', {}),
     watched: ({ fetcher, localise, stage, reload }) => ({
       fetcher: { ...fetcher, fetch: (manifest, signal) => timed('fetch', () => fetcher.fetch(manifest, signal)) },
       localise(file) {

@@ -36,6 +36,8 @@ export interface PrepareOptions {
   readonly nginxBinary: string;
   readonly nginxArgs: readonly string[];
   readonly version: NginxVersion | undefined;
+  /** Where NGINX is to log its errors to as well, if there is a core that may want to know; default: nowhere. */
+  readonly errorTarget?: string | undefined;
   /** This is a task of a Swarm service. */
   readonly inSwarm: boolean;
 }
@@ -197,20 +199,21 @@ function commandFor(
   configPath: string,
   { head }: Fitted,
   complaints: Complaints | undefined,
-  { nginxBinary, nginxArgs }: PrepareOptions,
+  { nginxBinary, nginxArgs, errorTarget }: PrepareOptions,
 ): NginxCommand {
   const daemon = findDaemonDirective(head) === 'absent' ? ['daemon off;'] : [];
   return {
     binary: nginxBinary,
     configPath,
-    globals: [...daemon, ...(complaints === undefined ? [] : errorLogs(complaints, head))],
+    globals: [...daemon, ...(complaints === undefined ? [] : errorLogs(complaints, errorTarget, head))],
     extraArgs: nginxArgs,
   };
 }
 
 /** A file that names no error log gets NGINX's own one only while nobody else names one: so we name both. */
-function errorLogs({ directive }: Complaints, head: string): readonly string[] {
-  return /(?:^|[\s;}])error_log\s/.test(head) ? [directive] : [directive, 'error_log stderr error;'];
+function errorLogs({ directive }: Complaints, target: string | undefined, head: string): readonly string[] {
+  const ours = target === undefined ? [directive] : [directive, `error_log ${target} error;`];
+  return /(?:^|[\s;}])error_log\s/.test(head) ? ours : [...ours, 'error_log stderr error;'];
 }
 
 function announce(

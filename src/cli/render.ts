@@ -35,6 +35,8 @@ export interface CliOutcome {
   readonly exitCode: number;
   /** For standard output; ends with a line break. */
   readonly text: string;
+  /** The same for scripts. */
+  readonly facts: object;
 }
 
 const FINDINGS_FILE = 'findings.json';
@@ -51,7 +53,8 @@ export async function runRender(
   const all = [...files, { path: FINDINGS_FILE, bytes: `${JSON.stringify(findings, null, 2)}\n` }];
   await writeOut(outPath, all, isEarlierOutput);
   const errors = findings.filter(({ severity }) => severity === 'error').length;
-  return { exitCode: strict && errors > 0 ? 1 : 0, text: summaryOf(all, findings) };
+  const written = all.map(({ path }) => path);
+  return { exitCode: strict && errors > 0 ? 1 : 0, text: summaryOf(written, findings), facts: { written, findings } };
 }
 
 async function isEarlierOutput(path: string): Promise<boolean> {
@@ -116,10 +119,10 @@ function chooseExtensions(
   return chosen;
 }
 
-function summaryOf(files: readonly OutFile[], findings: readonly Finding[]): string {
+function summaryOf(written: readonly string[], findings: readonly Finding[]): string {
   const lines = findings.map(
     ({ severity, code, service, subject, advice }) =>
       `${severity} ${code}${service === undefined ? '' : ` ${service}`}${subject === undefined ? '' : ` ${subject}`}: ${advice}`,
   );
-  return [...lines, ...files.map(({ path }) => `wrote ${path}`), ''].join('\n');
+  return [...lines, ...written.map((path) => `wrote ${path}`), ''].join('\n');
 }

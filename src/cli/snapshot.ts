@@ -12,6 +12,7 @@ export async function runSnapshot(outPath: string, readLists: ReadLists, signal:
   const lists = await readLists(signal);
   const files = LIST_NAMES.map((name) => ({ path: fileOf(name), bytes: `${JSON.stringify(lists[name], null, 2)}\n` }));
   await writeOut(outPath, files, (path) => Promise.resolve(LIST_NAMES.some((name) => basename(path) === fileOf(name))));
-  const counts = LIST_NAMES.map((name) => `wrote ${fileOf(name)} (${lists[name].length})`);
-  return { exitCode: 0, text: [...counts, ''].join('\n') };
+  const written = LIST_NAMES.map((name) => ({ file: fileOf(name), objects: lists[name].length }));
+  const counts = written.map(({ file, objects }) => `wrote ${file} (${objects})`);
+  return { exitCode: 0, text: [...counts, ''].join('\n'), facts: { written } };
 }

@@ -80,10 +80,12 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
 
   const board = createBoard(settings.extensions, findingKey, findingLog(logger));
   const feed = chooseFeed(options, engine, metrics, { clock, logger });
-  const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS });
+  const { onLooked } = metrics;
+  const observer = createObserver(engine, feed, { clock, logger }, { resyncMs: RESYNC_MS, onLooked });
   const taskFeed = () => feed.status.get() ?? ({ kind: 'poll', reason: 'core is starting' } as const);
   const { reloadsPerMinute } = settings;
-  const facts = { version, epoch: randomUUID(), taskFeed, clock, reloadsPerMinute };
+  const { lookAt } = observer;
+  const facts = { version, epoch: randomUUID(), taskFeed, clock, reloadsPerMinute, lookAt };
   const handlers = createHandlers(board, facts, logger);
   const operatorToken = await readOperatorToken(settings);
   const access = createAccess({ engine, clock, logger }, home, board, observer.snapshots, operatorToken);

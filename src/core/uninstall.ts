@@ -8,7 +8,7 @@
  *     |--dry run--> say what would go
  *     '--asked, yes--> services, then what only they referred to
  */
-import { isOperational, type OperationalError } from '../runtime/errors.ts';
+import { isOperational } from '../runtime/errors.ts';
 import { TOKEN_LABELS, TOKEN_TYPE } from './access/names.ts';
 import type { EngineApi, ServiceObject } from './engine/engine-api.ts';
 import { CONFIG_TYPES, LABELS, TYPES } from './publish/names.ts';
@@ -30,6 +30,21 @@ export interface UninstallOutcome {
   readonly exitCode: number;
   /** For standard output; ends with a line break. */
   readonly text: string;
+  readonly facts: UninstallFacts;
+}
+
+/** The same for scripts. */
+export interface UninstallFacts {
+  readonly outcome: 'nothing-there' | 'would-remove' | 'core-runs' | 'declined' | 'removed' | 'incomplete';
+  readonly objects: readonly {
+    readonly kind: Item['kind'];
+    readonly name: string;
+    readonly state: 'there' | 'removed' | 'already-gone';
+    /** Why it is still there, in the words of the Engine. */
+    readonly reason?: string;
+  }[];
+  /** Services that may be core and still run. */
+  readonly cores?: readonly string[];
 }
 
 export type UninstallEngine = Pick<
@@ -59,21 +74,28 @@ export async function uninstall(
   const services = (await engine.listServiceObjects([LABELS.extension], signal)).filter(isOurService(owner));
   const items = [...services.map(itemOf('service')), ...(await findBlobs(engine, owner, signal))];
   if (items.length === 0) {
-    return { exitCode: 0, text: `nothing of ${ownerText(owner)} is left in this Swarm\n` };
+    const text = `nothing of ${ownerText(owner)} is left in this Swarm\n`;
+    return { exitCode: 0, text, facts: { outcome: 'nothing-there', objects: [] } };
   }
+  const objects = items.map(({ kind, name }) => ({ kind, name, state: 'there' as const }));
   const list = items.map(({ kind, name }) => `  ${kind} ${name}\n`).join('');
   if (dryRun) {
-    return { exitCode: 0, text: `would remove\n${list}` };
+    return { exitCode: 0, text: `would remove\n${list}`, facts: { outcome: 'would-remove', objects } };
   }
   const running = await runningCores(engine, owner, services, signal);
   if (running.length > 0) {
-    return { exitCode: 1, text: coreRuns(running) };
+    return { exitCode: 1, text: coreRuns(running), facts: { outcome: 'core-runs', objects, cores: running } };
   }
   if (!(await confirm(`This removes\n${list}`))) {
-    return { exitCode: 1, text: 'nothing was removed\n' };
+    return { exitCode: 1, text: 'nothing was removed\n', facts: { outcome: 'declined', objects } };
   }
   const results = await removeAll(engine, items, signal);
-  return { exitCode: results.every(({ ok }) => ok) ? 0 : 1, text: results.map(({ line }) => `${line}\n`).join('') };
+  const isDone = results.every(({ state }) => state !== 'there');
+  return {
+    exitCode: isDone ? 0 : 1,
+    text: results.map((result) => `${lineOf(result)}\n`).join(''),
+    facts: { outcome: isDone ? 'removed' : 'incomplete', objects: results },
+  };
 }
 
 function isOwned(owner: Owner, labels: Readonly<Record<string, string>>): boolean {
@@ -153,10 +175,7 @@ function member(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
 }
 
-interface Result {
-  readonly ok: boolean;
-  readonly line: string;
-}
+type Result = UninstallFacts['objects'][number];
 
 /** What one object's removal meets keeps no other from going. */
 async function removeAll(
@@ -175,20 +194,27 @@ async function removeOne(engine: UninstallEngine, { kind, id, name }: Item, sign
   const remove = { service: engine.removeService, config: engine.removeConfig, secret: engine.removeSecret }[kind];
   try {
     await remove(id, signal);
-    return { ok: true, line: `removed ${kind} ${name}` };
+    return { kind, name, state: 'removed' };
   } catch (error) {
     if (isOperational(error, 'ENGINE.NOT_FOUND')) {
-      return { ok: true, line: `already gone: ${kind} ${name}` };
+      return { kind, name, state: 'already-gone' };
     }
     if (!isOperational(error) || error.class === 'retryable') {
       throw error;
     }
-    return { ok: false, line: notRemoved(kind, name, error) };
+    return { kind, name, state: 'there', reason: error.message };
   }
 }
 
-function notRemoved(kind: string, name: string, { message }: OperationalError): string {
-  return `NOT removed: ${kind} ${name}: ${message}`;
+function lineOf({ kind, name, state, reason }: Result): string {
+  switch (state) {
+    case 'removed':
+      return `removed ${kind} ${name}`;
+    case 'already-gone':
+      return `already gone: ${kind} ${name}`;
+    case 'there':
+      return `NOT removed: ${kind} ${name}: ${reason ?? ''}`;
+  }
 }
 
 function ownerText(owner: Owner): string {

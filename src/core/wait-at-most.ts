@@ -1,6 +1,31 @@
 import type { Trigger } from '../runtime/cell.ts';
 import type { Clock } from '../runtime/clock.ts';
 
+/** Waits for one of the triggers, at most `ms`; returns those that fired. Rejects with the signal's reason. */
+export async function waitForAny(
+  ms: number,
+  triggers: readonly Trigger[],
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ReadonlySet<Trigger>> {
+  const scope = new AbortController();
+  const either = AbortSignal.any([signal, scope.signal]);
+  const fired = new Set<Trigger>();
+  const woken = triggers.map(async (trigger) => {
+    await trigger.wait(either);
+    fired.add(trigger);
+  });
+  const passed = Number.isFinite(ms) ? [clock.sleep(ms, either)] : [];
+  try {
+    await Promise.race([...woken, ...passed]);
+  } finally {
+    scope.abort();
+    // One that has fired beside the first is not lost: it counts here.
+    await Promise.allSettled([...woken, ...passed]);
+  }
+  return fired;
+}
+
 /** Waits for the trigger, at most `ms`. True when it fired, false when the time passed. Rejects with the signal's reason. */
 export async function waitAtMost(ms: number, trigger: Trigger, clock: Clock, signal: AbortSignal): Promise<boolean> {
   const scope = new AbortController();

@@ -124,6 +124,24 @@ export interface Requirements {
   readonly secrets: readonly SecretName[];
 }
 
+/** Whether both need the same for a reason that is quickly seen: nothing but endpoints is another. */
+export function needTheSame(before: ClusterModel, after: ClusterModel): boolean {
+  return (
+    before.header === after.header &&
+    before.hosts === after.hosts &&
+    before.pools.length === after.pools.length &&
+    before.pools.every((pool, at) => {
+      const other = after.pools[at];
+      return pool === other || (other !== undefined && isOnSameTerms(pool, other));
+    })
+  );
+}
+
+function isOnSameTerms(a: Pool, b: Pool): boolean {
+  const network = ({ network: on }: Pool) => (on.kind === 'overlay' ? `${on.id} ${on.name}` : on.kind);
+  return network(a) === network(b) && a.upstreamTls.kind === 'off' && b.upstreamTls.kind === 'off';
+}
+
 export function requirementsOf(model: ClusterModel): Requirements {
   const networks = new Map<string, string>();
   const secrets = new Set<SecretName>();

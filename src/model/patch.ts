@@ -23,7 +23,10 @@ export function diffModels(base: ClusterModel, next: ClusterModel): ModelPatch {
   const hosts = diffEntries(base.hosts, next.hosts, (entry) => entry.host);
   const pools = diffEntries(base.pools, next.pools, (entry) => entry.id);
   return {
-    header: canonicalJson(base.header) === canonicalJson(next.header) ? undefined : next.header,
+    header:
+      base.header === next.header || canonicalJson(base.header) === canonicalJson(next.header)
+        ? undefined
+        : next.header,
     upsertHosts: hosts.upserts,
     removeHosts: hosts.removals,
     upsertPools: pools.upserts,
@@ -46,7 +49,7 @@ export function isEmptyPatch(patch: ModelPatch): boolean {
   );
 }
 
-/** Both lists are sorted by key: one walk beside each other, without a table of thousands of names. */
+/** Both lists are sorted by key: one walk beside each other, between what is the same object at both ends. */
 function diffEntries<Entry extends HostEntry | Pool, Key extends string>(
   base: readonly Entry[],
   next: readonly Entry[],
@@ -57,13 +60,14 @@ function diffEntries<Entry extends HostEntry | Pool, Key extends string>(
   if (base === next) {
     return { upserts, removals };
   }
-  let at = 0;
-  for (const entry of next) {
-    let old = base[at];
+  const { from, baseEnd, nextEnd } = differingPart(base, next);
+  let at = from;
+  for (const entry of next.slice(from, nextEnd)) {
+    let old = at < baseEnd ? base[at] : undefined;
     while (old !== undefined && old !== entry && keyOf(old) < keyOf(entry)) {
       removals.push(keyOf(old));
       at += 1;
-      old = base[at];
+      old = at < baseEnd ? base[at] : undefined;
     }
     const counterpart = old !== undefined && keyOf(old) === keyOf(entry) ? old : undefined;
     if (counterpart === undefined || !sameEntry(counterpart, entry)) {
@@ -71,8 +75,22 @@ function diffEntries<Entry extends HostEntry | Pool, Key extends string>(
     }
     at += counterpart === undefined ? 0 : 1;
   }
-  removals.push(...base.slice(at).map(keyOf));
+  removals.push(...base.slice(at, baseEnd).map(keyOf));
   return { upserts, removals };
+}
+
+/** Before `from`, and behind the ends, both hold the same objects. */
+function differingPart<Entry>(base: readonly Entry[], next: readonly Entry[]) {
+  let from = 0;
+  while (from < base.length && from < next.length && base[from] === next[from]) {
+    from += 1;
+  }
+  let [baseEnd, nextEnd] = [base.length, next.length];
+  while (baseEnd > from && nextEnd > from && base[baseEnd - 1] === next[nextEnd - 1]) {
+    baseEnd -= 1;
+    nextEnd -= 1;
+  }
+  return { from, baseEnd, nextEnd };
 }
 
 /** By digest: both models were digested when they became revisions, so nothing is encoded here. */

@@ -281,7 +281,7 @@ export const EXTENSION_SCHEMA = z.object({
   ProxyLeaveDelay: key(
     duration(),
     0,
-    'How long a proxy that is told to stop serves on while `/readyz` says 503 already, so that an outer balancer leaves first.',
+    'How long a proxy that is told to stop serves on while `/readyz` says 503 already, so that an outer balancer leaves first. Less than `ProxyStopGracePeriod`.',
     { shownDefault: '`"0s"`', ours: true },
   ),
   PublishedSSLPort: key(OPTIONAL_PORT, undefined, 'Published port for TLS; missing or 0: not published.'),

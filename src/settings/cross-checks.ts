@@ -1,4 +1,4 @@
-/** What must hold between extensions: each problem names the later table's key and the table it clashes with. */
+/** What must hold between extensions, and between keys of one: each problem names the later table's key and the table it clashes with. */
 import { describeFound, joinPath, type SettingsProblem } from './problem.ts';
 
 /** The part of an extension's settings that others may clash with. */
@@ -15,6 +15,9 @@ export interface Claims {
   readonly targetPort: number;
   readonly targetSslPort: number;
   readonly readyPort: number | undefined;
+  readonly proxyLeaveDelayMs: number;
+  /** `undefined`: Swarm's own. */
+  readonly proxyStopGracePeriodMs: number | undefined;
   /** Of `MetricsListenAddr`: the proxy's agent listens there too. */
   readonly metricsPort: number | undefined;
 }
@@ -40,7 +43,7 @@ export function findClashes(extensions: readonly Claims[]): readonly SettingsPro
       problems.push({ path: claim.path, found: describeFound(claim.value), expected });
     }
   }
-  return [...problems, ...extensions.flatMap(readyPortProblems)];
+  return [...problems, ...extensions.flatMap(readyPortProblems), ...extensions.flatMap(leaveDelayProblems)];
 }
 
 /** Through the routing mesh any proxy may answer, and that says nothing about the node that was asked. */
@@ -49,6 +52,24 @@ function readyPortProblems({ path, publishMode, readyPort }: Claims): readonly S
   return readyPort !== undefined && publishMode === 'ingress'
     ? [{ path: joinPath(path, 'ReadyPort'), found, expected: 'none, or PublishMode = "host" beside it' }]
     : [];
+}
+
+const SWARM_GRACE_MS = 10_000;
+
+/** Both count from the stop signal, and Swarm kills at the end of the grace period: NGINX would be cut while it still serves. */
+function leaveDelayProblems({ path, proxyLeaveDelayMs, proxyStopGracePeriodMs }: Claims): readonly SettingsProblem[] {
+  const graceMs = proxyStopGracePeriodMs ?? SWARM_GRACE_MS;
+  if (proxyLeaveDelayMs === 0 || proxyLeaveDelayMs < graceMs) {
+    return [];
+  }
+  const grace = `ProxyStopGracePeriod, which is ${seconds(graceMs)}${proxyStopGracePeriodMs === undefined ? ' where it is not set' : ''}`;
+  return [
+    { path: joinPath(path, 'ProxyLeaveDelay'), found: seconds(proxyLeaveDelayMs), expected: `less than ${grace}` },
+  ];
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1_000}s`;
 }
 
 function claimsOf(extension: Claims): readonly Claim[] {

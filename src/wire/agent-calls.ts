@@ -3,7 +3,7 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { createTrigger } from '../runtime/cell.ts';
 import { decodeAgentMessage, decodeFetchRequest, encodeBlobPiece, encodeDirective } from './agent-codec.ts';
 import { piecesOf } from './blobs.ts';
-import type { AgentHello, AgentReport, Caller, WireHandlers } from './contract.ts';
+import type { AgentHello, AgentWord, Caller, WireHandlers } from './contract.ts';
 import { refusal } from './errors.ts';
 
 export async function* answerSession(
@@ -14,8 +14,8 @@ export async function* answerSession(
 ): AsyncIterable<Buffer> {
   const hello = await readHello(messages);
   if (hello !== undefined) {
-    for await (const directive of handlers.agentSession(caller, hello, readReports(messages), signal)) {
-      yield encodeDirective(directive);
+    for await (const directive of handlers.agentSession(caller, hello, readWords(messages), signal)) {
+      yield encodeDirective({ ...directive, takesUnreached: true });
     }
   }
 }
@@ -44,14 +44,14 @@ async function readHello(messages: AsyncIterator<Buffer>): Promise<AgentHello | 
   return message.hello;
 }
 
-async function* readReports(messages: AsyncIterator<Buffer>): AsyncIterable<AgentReport> {
+async function* readWords(messages: AsyncIterator<Buffer>): AsyncIterable<AgentWord> {
   for (;;) {
     const next = await messages.next();
     if (next.done === true) {
       return;
     }
     const message = decodeAgentMessage(next.value);
-    if (message.kind !== 'report') {
+    if (message.kind === 'hello') {
       throw refusal('malformed', 'hello comes once');
     }
     yield message.report;

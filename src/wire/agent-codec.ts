@@ -1,11 +1,19 @@
 /** An agent's session and the blobs it fetches <-> bytes. */
 
+import { parseIpAddress, toPort } from '../model/names.ts';
 import { assertNever } from '../runtime/errors.ts';
 import { cutUtf8, MAX_REASON_BYTES, manifestMessage, manifestOf } from './artifact-codec.ts';
-import type { AgentDirective, AgentHello, AgentOutcome, AgentReport } from './contract.ts';
-import { at, digestText, each, malformed, type Place, place, present, safeInteger } from './door.ts';
+import type {
+  AgentDirective,
+  AgentHello,
+  AgentOutcome,
+  AgentReport,
+  SocketAddress,
+  UnreachedReport,
+} from './contract.ts';
+import { at, digestText, each, malformed, type Place, parsed, place, present, safeInteger } from './door.ts';
 import { findingMessage, findingOf } from './finding-codec.ts';
-import { MAX_AGENT_FINDINGS, MAX_PIECES } from './limits.ts';
+import { MAX_AGENT_FINDINGS, MAX_PIECES, MAX_UNREACHED } from './limits.ts';
 import type {
   AgentDirectiveMessage,
   AgentHelloMessage,
@@ -13,6 +21,7 @@ import type {
   AgentReportMessage,
   BlobMessage,
   FetchBlobsRequestMessage,
+  SocketAddressMessage,
 } from './messages.ts';
 import { messageType } from './proto.ts';
 import { revisionMessage, revisionOf } from './revision-codec.ts';
@@ -24,7 +33,8 @@ const BLOB = messageType<BlobMessage>('interlock.v1.Blob');
 
 export type AgentMessage =
   | { readonly kind: 'hello'; readonly hello: AgentHello }
-  | { readonly kind: 'report'; readonly report: AgentReport };
+  | { readonly kind: 'report'; readonly report: AgentReport }
+  | { readonly kind: 'unreached'; readonly report: UnreachedReport };
 
 /** A piece of a blob, or all of it. */
 export interface BlobPiece {
@@ -33,37 +43,54 @@ export interface BlobPiece {
 }
 
 export function encodeAgentMessage(message: AgentMessage): Buffer {
-  return AGENT_MESSAGE.encode(
-    message.kind === 'hello' ? { hello: helloMessage(message.hello) } : { report: reportMessage(message.report) },
-  );
+  switch (message.kind) {
+    case 'hello':
+      return AGENT_MESSAGE.encode({ hello: helloMessage(message.hello) });
+    case 'report':
+      return AGENT_MESSAGE.encode({ report: reportMessage(message.report) });
+    case 'unreached':
+      return AGENT_MESSAGE.encode({ unreached: { addresses: message.report.unreached.slice(0, MAX_UNREACHED) } });
+    default:
+      return assertNever(message);
+  }
 }
 
 /** Throws `WIRE.MALFORMED`. */
 export function decodeAgentMessage(bytes: Uint8Array): AgentMessage {
-  const { hello, report } = AGENT_MESSAGE.decode(bytes);
+  const { hello, report, unreached } = AGENT_MESSAGE.decode(bytes);
   const where = place('AgentMessage');
   if (hello !== undefined) {
     return { kind: 'hello', hello: helloOf(hello, at(where, 'hello')) };
+  }
+  if (unreached !== undefined) {
+    return { kind: 'unreached', report: unreachedOf(unreached.addresses, at(where, 'unreached')) };
   }
   return { kind: 'report', report: reportOf(present(report, at(where, 'message')), at(where, 'report')) };
 }
 
 export function encodeDirective(directive: AgentDirective): Buffer {
+  const { takesUnreached = false } = directive;
   return DIRECTIVE.encode(
     directive.kind === 'none'
-      ? { revision: null, manifest: null }
-      : { revision: revisionMessage(directive.revision), manifest: manifestMessage(directive.manifest) },
+      ? { revision: null, manifest: null, takesUnreached }
+      : {
+          revision: revisionMessage(directive.revision),
+          manifest: manifestMessage(directive.manifest),
+          takesUnreached,
+        },
   );
 }
 
 /** Throws `WIRE.MALFORMED`. */
 export function decodeDirective(bytes: Uint8Array): AgentDirective {
-  const { revision, manifest } = DIRECTIVE.decode(bytes);
+  const { revision, manifest, takesUnreached } = DIRECTIVE.decode(bytes);
   const where = place('AgentDirective');
+  const takes = takesUnreached ? { takesUnreached } : {};
   return manifest === null
-    ? { kind: 'none' }
+    ? { kind: 'none', ...takes }
     : {
         kind: 'serve',
+        ...takes,
         revision: revisionOf(revision, at(where, 'revision')),
         manifest: manifestOf(manifest, at(where, 'manifest')),
       };
@@ -129,6 +156,21 @@ function reportMessage(report: AgentReport): AgentReportMessage {
     durationMs: report.durationMs,
     findings: report.findings.slice(0, MAX_AGENT_FINDINGS).map(findingMessage),
   };
+}
+
+function unreachedOf(addresses: readonly SocketAddressMessage[], where: Place): UnreachedReport {
+  if (addresses.length > MAX_UNREACHED) {
+    throw malformed(at(where, 'addresses'), `are more than ${MAX_UNREACHED}`);
+  }
+  return { unreached: each(addresses, at(where, 'addresses'), socketAddressOf) };
+}
+
+function socketAddressOf({ address, port }: SocketAddressMessage, where: Place): SocketAddress {
+  const checked = toPort(port);
+  if (checked === undefined) {
+    throw malformed(at(where, 'port'), 'is not a port');
+  }
+  return { address: parsed(address, parseIpAddress, at(where, 'address'), 'an address'), port: checked };
 }
 
 function outcomeMessage(outcome: AgentOutcome): Pick<AgentReportMessage, 'applied' | 'refused' | 'draining'> {

@@ -24,7 +24,7 @@ import { callerMetadata } from './caller.ts';
 import type {
   AgentDirective,
   AgentHello,
-  AgentReport,
+  AgentWord,
   CallerIdentity,
   ModelMessage,
   Refusal,
@@ -62,12 +62,12 @@ export interface WireClient {
   submitArtifact(submission: Submission, signal: AbortSignal): Promise<SubmitOutcome>;
   refuseRevision(refusal: Refusal, signal: AbortSignal): Promise<void>;
   /**
-   * One agent's session: it does not reconnect. Says `hello`, then each report as it comes; yields core's directives. Ends without an
-   * error when core ends it; leaving it early ends it too. `reports` gets a signal that aborts when the session is over.
+   * One agent's session: it does not reconnect. Says `hello`, then each word as it comes; yields core's directives. Ends without an
+   * error when core ends it; leaving it early ends it too. `words` gets a signal that aborts when the session is over.
    */
   agentSession(
     hello: AgentHello,
-    reports: (signal: AbortSignal) => AsyncIterable<AgentReport>,
+    words: (signal: AbortSignal) => AsyncIterable<AgentWord>,
     signal: AbortSignal,
   ): AsyncIterable<AgentDirective>;
   /** The bytes under their digests, each checked. */
@@ -114,14 +114,14 @@ export function createWireClient(options: WireClientOptions): WireClient {
     async refuseRevision(refusal, signal) {
       await unary(METHODS.refuseRevision, encodeRefusal(refusal), signal);
     },
-    async *agentSession(hello, reports, signal) {
+    async *agentSession(hello, words, signal) {
       signal.throwIfAborted();
       const { path, requestSerialize, responseDeserialize } = METHODS.agentSession;
       const client = await link.connected(signal);
       const metadata = await ownMetadata();
       const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
       const over = new AbortController();
-      const sending = sendAll(call, messagesOf(hello, reports(over.signal)), over.signal);
+      const sending = sendAll(call, messagesOf(hello, words(over.signal)), over.signal);
       try {
         for await (const bytes of streamOf(call, path, signal)) {
           yield decodeDirective(bytes);
@@ -254,10 +254,10 @@ function callUnary(
   });
 }
 
-async function* messagesOf(hello: AgentHello, reports: AsyncIterable<AgentReport>): AsyncIterable<AgentMessage> {
+async function* messagesOf(hello: AgentHello, words: AsyncIterable<AgentWord>): AsyncIterable<AgentMessage> {
   yield { kind: 'hello', hello };
-  for await (const report of reports) {
-    yield { kind: 'report', report };
+  for await (const word of words) {
+    yield 'unreached' in word ? { kind: 'unreached', report: word } : { kind: 'report', report: word };
   }
 }
 

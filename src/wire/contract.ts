@@ -5,6 +5,7 @@
 import type { Manifest, Piece } from '../model/artifact.ts';
 import type { ClusterModel } from '../model/cluster.ts';
 import type { Finding } from '../model/finding.ts';
+import type { IpAddress, Port } from '../model/names.ts';
 import type { ModelPatch } from '../model/patch.ts';
 import type { Revision } from '../model/revision.ts';
 
@@ -83,8 +84,26 @@ export type AgentOutcome =
   /** It accepts no more connections and will end. */
   | { readonly kind: 'draining' };
 
+export interface SocketAddress {
+  readonly address: IpAddress;
+  readonly port: Port;
+}
+
+/** Endpoints that NGINX could not connect to of late, each once, at most `MAX_UNREACHED`: a reason to look again, and nothing more. */
+export interface UnreachedReport {
+  readonly unreached: readonly SocketAddress[];
+}
+
+/** All that an agent says after its hello. */
+export type AgentWord = AgentReport | UnreachedReport;
+
 /** What core tells an agent. */
-export type AgentDirective =
+export type AgentDirective = AgentOrder & {
+  /** This core takes `UnreachedReport`s in this session; an older one would end it. */
+  readonly takesUnreached?: boolean;
+};
+
+type AgentOrder =
   /** Serve this. */
   | { readonly kind: 'serve'; readonly revision: RevisionRef; readonly manifest: Manifest }
   /** Nothing: serve the file that is mounted. */
@@ -125,13 +144,13 @@ export interface WireHandlers {
   submitArtifact(caller: Caller, submission: Submission, signal: AbortSignal): Promise<SubmitOutcome>;
   refuseRevision(caller: Caller, refusal: Refusal, signal: AbortSignal): Promise<void>;
   /**
-   * One agent's session: `hello` is its first message, `reports` what it says then, directives go out. The session is over when either
+   * One agent's session: `hello` is its first message, `words` what it says then, directives go out. The session is over when either
    * side ends. The iterable is asked for the next directive only when the agent has taken the last one.
    */
   agentSession(
     caller: Caller,
     hello: AgentHello,
-    reports: AsyncIterable<AgentReport>,
+    words: AsyncIterable<AgentWord>,
     signal: AbortSignal,
   ): AsyncIterable<AgentDirective>;
   /** In the order asked for. Refuses (`not-found`) when core holds one of them no more. */

@@ -84,5 +84,8 @@ export const MAX_FETCHED_BYTES = 64 * MIB;
 /** Larger blobs travel in pieces, so that one is never a message of its own size. */
 export const BLOB_PIECE_BYTES = MIB;
 
+/** Addresses in one message of an agent about endpoints it could not reach. */
+export const MAX_UNREACHED = 64;
+
 /** Findings in one report of an agent: more than anybody reads. */
 export const MAX_AGENT_FINDINGS = 1_000;

@@ -183,6 +183,12 @@ export interface FindingMessage {
 export interface AgentMessageMessage {
   readonly hello?: AgentHelloMessage;
   readonly report?: AgentReportMessage;
+  readonly unreached?: { readonly addresses: readonly SocketAddressMessage[] };
+}
+
+export interface SocketAddressMessage {
+  readonly address: string;
+  readonly port: number;
 }
 
 export interface AgentHelloMessage {
@@ -205,6 +211,7 @@ export interface AgentReportMessage {
 export interface AgentDirectiveMessage {
   readonly revision: RevisionMessage | null;
   readonly manifest: ManifestMessage | null;
+  readonly takesUnreached: boolean;
 }
 
 export interface FetchBlobsRequestMessage {

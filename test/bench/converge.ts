@@ -22,6 +22,7 @@ import { eventually } from '../support/eventually.ts';
 import { imageArchive } from '../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock, type TaskJson } from '../support/interlock.ts';
 import { bareReloadMs } from './bare-reload.ts';
+import { feedMs, readStages, STAGES, type StagesMs, stagesBetween } from './converge-stages.ts';
 import { percentile, printTable } from './stats.ts';
 
 const PROXIES = 2;
@@ -56,6 +57,10 @@ interface Row {
   readonly failed: number;
   readonly requests: number;
   readonly bareReloadMs: number;
+  /** From the API call's answer to the revised model, median; for changes that are API calls. Below 0: the feed was faster than the answer. */
+  readonly feedAndBuildMs: number | undefined;
+  /** Means over the samples of this kind of change, and of whatever else went on meanwhile. */
+  readonly stagesMs: StagesMs;
 }
 
 async function main(): Promise<void> {
@@ -63,12 +68,28 @@ async function main(): Promise<void> {
   for (const mode of values.modes.split(',') as Mode[]) {
     for (const feed of values.feeds.split(',') as Feed[]) {
       rows.push(...(await measureOne(mode, feed)));
-      printTable(rows.map((row) => ({ ...row })));
+      print(rows);
       if (values.json !== undefined) {
         await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
       }
     }
   }
+}
+
+function print(rows: readonly Row[]): void {
+  printTable(rows.map(({ feedAndBuildMs: _, stagesMs: __, ...row }) => row));
+  console.log(
+    '\nmeans by stage, ms (docs/metrics.md says what each is); of which render, check, submit and fetch to reload are parts',
+  );
+  printTable(
+    rows.map(({ mode, feed, change, feedAndBuildMs, stagesMs }) => ({
+      mode,
+      feed,
+      change,
+      'feed+build': feedAndBuildMs ?? '-',
+      ...Object.fromEntries(STAGES.map((stage) => [stage, stagesMs[stage] ?? '-'])),
+    })),
+  );
 }
 
 async function measureOne(mode: Mode, feed: Feed): Promise<readonly Row[]> {
@@ -110,24 +131,38 @@ async function prepare(interlock: Interlock): Promise<void> {
   await atRest(interlock);
 }
 
-type Measured = Readonly<Partial<Record<Change, number>>>;
+interface Measured extends Readonly<Partial<Record<Change, number>>> {
+  /** When the API call answered that made the change, in ms since the epoch. */
+  readonly changedAtMs?: number;
+}
 
 async function measureAll(interlock: Interlock, mode: Mode, feed: Feed): Promise<readonly Row[]> {
   const limit = await bareReloadMs(await renderedFile(interlock));
   const samples = new Map<Change, number[]>();
   const counted = new Map<Change, { requests: number; failed: number }>();
+  const stages = new Map<Change, { readonly stagesMs: StagesMs; readonly feedAndBuildMs: number | undefined }>();
   for (const measure of [label, removal, upAndDown]) {
+    const before = await readStages(interlock);
+    const kinds = new Set<Change>();
+    const changedAt: number[] = [];
     for (let sample = 0; sample < SAMPLES; sample += 1) {
       const load = await startLoad(interlock);
-      const measured = await measure(interlock, sample);
+      const { changedAtMs, ...measured } = await measure(interlock, sample);
+      changedAt.push(...(changedAtMs === undefined ? [] : [changedAtMs]));
       await atRest(interlock);
       const { requests, failed } = await load.stop();
       for (const [change, ms] of Object.entries(measured) as [Change, number][]) {
+        kinds.add(change);
         samples.set(change, [...(samples.get(change) ?? []), ms]);
         const before = counted.get(change) ?? { requests: 0, failed: 0 };
         counted.set(change, { requests: before.requests + requests, failed: before.failed + failed });
       }
       say(`${sample + 1}/${SAMPLES}: ${JSON.stringify(measured)}, ${failed} of ${requests} requests failed`);
+    }
+    const stagesMs = stagesBetween(before, await readStages(interlock));
+    const fed = changedAt.length === 0 ? [] : await feedMs(interlock, changedAt);
+    for (const change of kinds) {
+      stages.set(change, { stagesMs, feedAndBuildMs: fed.length === 0 ? undefined : percentile(fed, 50) });
     }
   }
   return [...samples].map(([change, list]) => ({
@@ -140,6 +175,7 @@ async function measureAll(interlock: Interlock, mode: Mode, feed: Feed): Promise
     p99Ms: percentile(list, 99),
     ...(counted.get(change) ?? { requests: 0, failed: 0 }),
     bareReloadMs: limit,
+    ...(stages.get(change) ?? { stagesMs: {}, feedAndBuildMs: undefined }),
   }));
 }
 
@@ -153,12 +189,12 @@ async function label(interlock: Interlock, sample: number): Promise<Measured> {
   await interlock.updateService('subject', (spec) => {
     spec.Labels['com.docker.lb.hosts'] = `subject.local,${host}`;
   });
-  const changedAt = performance.now();
+  const [changedAt, changedAtMs] = [performance.now(), Date.now()];
   const served = (agents: readonly (Agent | undefined)[]) =>
     allSince(bases, changedAt, async (base, index) => (await ask(base, host, agents[index]))?.status === 200);
   const [fresh, onKept] = await Promise.all([served([]), served(kept)]);
   await Promise.all(kept.map((agent) => agent.destroy()));
-  return { label: fresh, 'label-kept': onKept };
+  return { label: fresh, 'label-kept': onKept, changedAtMs };
 }
 
 async function removal(interlock: Interlock, sample: number): Promise<Measured> {
@@ -170,13 +206,13 @@ async function removal(interlock: Interlock, sample: number): Promise<Measured> 
     }
   }
   await interlock.removeService(goneName(sample));
-  const changedAt = performance.now();
+  const [changedAt, changedAtMs] = [performance.now(), Date.now()];
   // Until then the route answers 503 with Retry-After, because the service has no task; an unknown host has none.
   const gone = await allSince(bases, changedAt, async (base) => {
     const answer = await ask(base, host);
     return answer?.status === 503 && answer.headers['retry-after'] === undefined;
   });
-  return { removal: gone };
+  return { removal: gone, changedAtMs };
 }
 
 /** One replica more, then one less. */

@@ -11,9 +11,11 @@ import type { EngineApi, EngineEvent, ServiceSpecJson } from '../../src/core/eng
 import type { Task } from '../../src/model/snapshot.ts';
 import { createFakeEngine } from '../fakes/engine/fake-engine.ts';
 import { type BedEngine, startSwarm } from '../support/bed.ts';
+import { createAuthority } from '../support/certificates.ts';
 import { callEngine } from '../support/engine-call.ts';
 import { eventually } from '../support/eventually.ts';
 import { buildTinyImage, TINY_COMMAND } from '../support/tiny-image.ts';
+import { openTlsDoor } from '../support/tls-door.ts';
 
 const IMAGE = 'tiny:1';
 /** No node has it, and there is no registry. */
@@ -160,6 +162,34 @@ describe.each([
 
         expect(status).toBe(400);
         expect(JSON.stringify(body)).toMatch(/client version 1\.99 is too new/);
+      });
+    });
+
+    describe('over TCP with TLS', () => {
+      it('lists, writes and tells of it to who has a client certificate, and to nobody else', async () => {
+        const authority = createAuthority();
+        await using door = await openTlsDoor(url, authority.issue(['127.0.0.1']), authority.certificate);
+        const { certificate: cert, key } = authority.issue(['core']);
+        const dockerUrl = `tcp://127.0.0.1:${door.port}`;
+        const tls = { ca: authority.certificate, cert: undefined, key: undefined, allowInsecure: false };
+        const secure = createDockerodeEngine({
+          dockerUrl,
+          tls: { ...tls, cert, key },
+        });
+
+        expect(await secure.listNodes(signal)).toEqual(await engine.listNodes(signal));
+        const stop = new AbortController();
+        const events = secure.events(stop.signal)[Symbol.asyncIterator]();
+        expect(await events.next()).toMatchObject({ value: { kind: 'connected' } });
+        const name = newName('tls');
+        const id = await secure.createConfig({ name, labels: {}, bytes: new Uint8Array([1]) }, signal);
+        expect(await events.next()).toMatchObject({ value: { kind: 'config', action: 'create' } });
+        await secure.removeConfig(id, signal);
+        stop.abort();
+        await expect(events.next()).rejects.toThrow();
+
+        const stranger = createDockerodeEngine({ dockerUrl, tls });
+        await expect(stranger.info(signal)).rejects.toMatchObject({ code: 'ENGINE.UNREACHABLE' });
       });
     });
 

@@ -14,6 +14,8 @@ import { startTraffic, type Traffic, tallyOf } from './traffic.ts';
 const HOST = 'demo.local';
 const CORE = 'interlock_core';
 const WITHOUT_LEADER_MS = 60_000;
+/** A new leader gives nodes six of these to find it, and declares the others down. */
+const UNHURRIED = '20s';
 const ALL = [1, 2, 3] as const;
 
 let swarm: Swarm;
@@ -22,7 +24,7 @@ const cleanUps: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
   const archive = await imageArchive();
-  // The heartbeat that Swarms have: with a short one a new leader gives nodes too little time to find it, and declares them down.
+  // The heartbeat that Swarms have: with a short one a new leader gives nodes too little time to find it.
   swarm = await startSwarm({ name: 'full-managers', nodes: 3, managers: 3 });
   cleanUps.unshift(() => swarm.down());
   await swarm.loadImages([archive]);
@@ -110,7 +112,13 @@ describe('three managers', () => {
     expect(await endOf(traffic, "core's manager, the leader, lost")).toEqual([]);
   });
 
-  it('have no leader for a minute: nothing is torn down, no request fails, changes arrive afterwards', async () => {
+  /**
+   * A node that finds the new leader too late (30 s with the default heartbeat; 28 were seen on a busy machine) is declared down: Swarm
+   * itself ends its tasks and starts others. Core then has to store twice, without the endpoint and with the one in its place, so it is
+   * kept out of here: what is claimed is that core writes nothing of its own accord. The other case: test/integration/daemons/leader-change.test.ts.
+   */
+  it('have no leader for a minute: nothing is torn down or written, no request fails, changes arrive afterwards', async () => {
+    await swarm.exec(2, ['docker', 'swarm', 'update', '--dispatcher-heartbeat', UNHURRIED]);
     const before = await untilAtRest(interlock);
     const containers = await allContainers();
     const traffic = await trafficThrough(...ALL);
@@ -127,9 +135,9 @@ describe('three managers', () => {
     }, PATIENCE);
     await untilServed(interlock, { demo: 2 }, ALL);
     await untilAtRest(interlock);
-    // What was there is not written. Configs beside it are let pass: once, on a busy machine, two were stored, and why is not known.
-    expect(await versionsOf(interlock)).toMatchObject(before);
+    // Tasks first: were they replaced, by Swarm, then further configs were called for.
     expect(await allContainers()).toEqual(containers);
+    expect(await versionsOf(interlock)).toEqual(before);
     await rename('leader-back.local');
     await arrives('leader-back.local');
     expect(await endOf(traffic, 'no leader for a minute')).toEqual([]);

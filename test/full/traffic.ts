@@ -4,9 +4,12 @@
  */
 import { Agent, request } from 'undici';
 
+export type Method = 'GET' | 'POST';
+
 export interface Exchange {
   /** The proxy's address. */
   readonly base: string;
+  readonly method: Method;
   /** On a new connection, not on a kept one. */
   readonly fresh: boolean;
   /** ms since the epoch. */
@@ -30,6 +33,10 @@ export interface TrafficOptions {
   readonly host: string;
   /** Per proxy. Default 50: 20 requests/s; every fifth one on a connection of its own. */
   readonly everyMs?: number;
+  /** In turn. A POST is to come back as it was sent. Default: GET. */
+  readonly methods?: readonly Method[];
+  /** For `https:` addresses: who signed the certificate of the host. */
+  readonly ca?: string;
 }
 
 /** No answer within this time is a failure. */
@@ -41,8 +48,11 @@ const LIMIT_MS = 10_000;
  */
 const KEPT_MS = 500;
 
-export function startTraffic({ bases, host, everyMs = 50 }: TrafficOptions): Traffic {
-  const limits = { connect: { timeout: LIMIT_MS }, headersTimeout: LIMIT_MS, bodyTimeout: LIMIT_MS };
+const BODY = 'x'.repeat(2_048);
+
+export function startTraffic({ bases, host, everyMs = 50, methods = ['GET'], ca }: TrafficOptions): Traffic {
+  const tls = ca === undefined ? {} : { ca, servername: host };
+  const limits = { connect: { timeout: LIMIT_MS, ...tls }, headersTimeout: LIMIT_MS, bodyTimeout: LIMIT_MS };
   const kept = new Agent({ ...limits, keepAliveTimeout: KEPT_MS, keepAliveMaxTimeout: KEPT_MS });
   const own = new Agent({ ...limits, pipelining: 0 });
   const exchanges: Exchange[] = [];
@@ -50,17 +60,23 @@ export function startTraffic({ bases, host, everyMs = 50 }: TrafficOptions): Tra
   const beat = { count: 0 };
   const end: { stopped?: Promise<void> } = {};
 
-  async function exchange(base: string, fresh: boolean): Promise<void> {
+  async function exchange(base: string, method: Method, fresh: boolean): Promise<void> {
     const startedMs = Date.now();
-    const problem = await problemOf(base, fresh);
-    exchanges.push({ base, fresh, startedMs, tookMs: Date.now() - startedMs, problem });
+    const problem = await problemOf(base, method, fresh);
+    exchanges.push({ base, method, fresh, startedMs, tookMs: Date.now() - startedMs, problem });
   }
 
-  async function problemOf(base: string, fresh: boolean): Promise<string | undefined> {
+  async function problemOf(base: string, method: Method, fresh: boolean): Promise<string | undefined> {
     try {
-      const { statusCode, body } = await request(base, { dispatcher: fresh ? own : kept, headers: { host } });
-      await body.dump();
-      return statusCode === 200 ? undefined : `status ${statusCode}`;
+      const sent = method === 'POST' ? { body: BODY } : {};
+      const options = { dispatcher: fresh ? own : kept, method, headers: { host }, ...sent };
+      const { statusCode, body } = await request(`${base}/`, options);
+      const text = await body.text();
+      return statusCode !== 200
+        ? `status ${statusCode}`
+        : method === 'POST' && text !== BODY
+          ? 'another body came back'
+          : undefined;
     } catch (error) {
       return error instanceof Error
         ? error.cause instanceof Error
@@ -72,8 +88,9 @@ export function startTraffic({ bases, host, everyMs = 50 }: TrafficOptions): Tra
 
   const timer = setInterval(() => {
     beat.count += 1;
+    const method = methods[beat.count % methods.length] ?? 'GET';
     for (const base of bases) {
-      const one = exchange(base, beat.count % 5 === 0);
+      const one = exchange(base, method, beat.count % 5 === 0);
       underWay.add(one);
       void one.finally(() => underWay.delete(one));
     }

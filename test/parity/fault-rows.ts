@@ -254,8 +254,12 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
       throughNginx('nginx/traffic-status', 'no counters at %s, which has no such path'),
       throughNginx('nginx/traffic-status', "%s is the application's own"),
       throughNginx('nginx/traffic-addresses', 'is in the trace format with TraceLogging'),
+      onSwarm(
+        'routing/main-job',
+        'tells what it does: metrics and readiness of all three on the control network alone',
+      ),
     ],
-    'No counters on the public ports; `TraceLogging` switches the trace log on. There is no metrics endpoint yet.',
+    'No counters on the public ports: `/metrics` is on the control network. `TraceLogging` switches the trace log on.',
   ),
   42: proven([inFile('integration/daemons/debug-log', 'stays short, however many tasks there are')]),
   43: unproven(

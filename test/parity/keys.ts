@@ -14,6 +14,7 @@ const MUTUAL_TLS = onSwarm(
 );
 
 const OVER_TLS = [
+  onEngine('contract/engine', 'lists, writes and tells of it to who has a client certificate, and to nobody else'),
   inFile('unit/core/engine/tls', 'is spoken with a CA and a client certificate: %s'),
   inFile('unit/core/engine/tls', 'is refused with %s'),
 ] as const;
@@ -23,10 +24,22 @@ const STUCK_AND_GONE = onSwarmLong(
   'citizen',
   'no free host port, no matching node and a missing image are said within 30 s; what was made goes with its table',
 );
+const BEHIND_BALANCER = onSwarmLong(
+  'outer',
+  'rolled by hand: no request fails, and HAProxy has left each proxy before that closes its ports',
+);
 const NAME_TAKEN = onSwarmLong(
   'citizen',
   'a foreign service with the name of a proxy is never written, and a finding says so until it is gone',
 );
+
+/** With a real engine's own idea of a spec, and traffic. */
+const KEYS_MADE = onSwarmLong(
+  'keys',
+  'is as config.toml says when the services are made, published in ingress mode (routing mesh emulated)',
+);
+const KEYS_CHANGED = onSwarmLong('keys', 'follows config.toml, and then neither this core nor the next one writes');
+const ON_ENGINE = [KEYS_MADE, KEYS_CHANGED] as const;
 
 export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   ListenAddr: proven([
@@ -65,7 +78,7 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
     ],
     'Services that are changing are looked at every 250 ms; with the watch tasks are not polled.',
   ),
-  EndpointOverride: proven([inFile('unit/parity-gaps/core-keys', 'is what extensions and proxies dial')]),
+  EndpointOverride: proven([inFile('unit/parity-gaps/core-keys', 'is what extensions and proxies dial'), KEYS_MADE]),
   TaskFeed: proven(
     [
       onSwarm('watch/watch', 'takes an endpoint away before its container gets SIGTERM'),
@@ -139,17 +152,22 @@ const NO_CONFIG_SERVICE =
 
 export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   Image: proven(
-    [toSpec('Image'), inFile('unit/settings/core-settings', 'takes our images from whoever knows them')],
+    [toSpec('Image'), ...ON_ENGINE, inFile('unit/settings/core-settings', 'takes our images from whoever knows them')],
     MAPPED,
   ),
-  Args: proven([toSpec('Args'), inFile('unit/core/publish/plan', 'brings changed settings to both services')]),
-  Labels: proven([toSpec('Labels')]),
-  ContainerLabels: proven([toSpec('ContainerLabels')]),
-  Constraints: proven([toSpec('Constraints')], CONSTRAINT),
-  PlacementPreferences: proven([toSpec('PlacementPreferences')]),
+  Args: proven([
+    toSpec('Args'),
+    ...ON_ENGINE,
+    inFile('unit/core/publish/plan', 'brings changed settings to both services'),
+  ]),
+  Labels: proven([toSpec('Labels'), ...ON_ENGINE]),
+  ContainerLabels: proven([toSpec('ContainerLabels'), ...ON_ENGINE]),
+  Constraints: proven([toSpec('Constraints'), ...ON_ENGINE], CONSTRAINT),
+  PlacementPreferences: proven([toSpec('PlacementPreferences'), ...ON_ENGINE]),
   ServiceName: proven(
     [
       toSpec('ServiceName'),
+      ...ON_ENGINE,
       OWN_CLUSTER,
       inFile('unit/settings/core-settings', 'names services after their table, each name once'),
     ],
@@ -171,19 +189,24 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     ],
     'A service that is on none of them is not routed, with a finding; the original wrote an error into its log.',
   ),
-  ProxyImage: proven([toSpec('ProxyImage'), inFile('unit/settings/core-settings', 'maps %s'), STUCK_AND_GONE], MAPPED),
+  ProxyImage: proven(
+    [toSpec('ProxyImage'), ...ON_ENGINE, inFile('unit/settings/core-settings', 'maps %s'), STUCK_AND_GONE],
+    MAPPED,
+  ),
   ProxyArgs: proven([
     toSpec('ProxyArgs'),
+    ...ON_ENGINE,
     onSwarmLong(
       'citizen',
       'one that Swarm rolled back is not tried again, not by another core either, until something changes',
     ),
   ]),
-  ProxyLabels: proven([toSpec('ProxyLabels')]),
-  ProxyContainerLabels: proven([toSpec('ProxyContainerLabels')]),
+  ProxyLabels: proven([toSpec('ProxyLabels'), ...ON_ENGINE]),
+  ProxyContainerLabels: proven([toSpec('ProxyContainerLabels'), ...ON_ENGINE]),
   ProxyServiceName: proven(
     [
       toSpec('ProxyServiceName'),
+      ...ON_ENGINE,
       OWN_CLUSTER,
       NAME_TAKEN,
       STUCK_AND_GONE,
@@ -191,7 +214,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     ],
     'Left out, the name follows from the table, and is the same on every start.',
   ),
-  ProxyConfigPath: proven([toSpec('ProxyConfigPath')], 'Default `/etc/nginx/nginx.conf`.'),
+  ProxyConfigPath: proven([toSpec('ProxyConfigPath'), ...ON_ENGINE], 'Default `/etc/nginx/nginx.conf`.'),
   ProxyReplicas: proven(
     [
       toSpec('ProxyReplicas'),
@@ -202,19 +225,21 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ),
   ProxyStopSignal: proven([
     toSpec('ProxyStopSignal'),
+    ...ON_ENGINE,
     throughNginx('agent/drain', 'lets a slow response finish, refuses new connections meanwhile, and ends with 0'),
   ]),
-  ProxyStopGracePeriod: proven([toSpec('ProxyStopGracePeriod')]),
+  ProxyStopGracePeriod: proven([toSpec('ProxyStopGracePeriod'), ...ON_ENGINE]),
   ProxyConstraints: proven(
     [
       toSpec('ProxyConstraints'),
+      ...ON_ENGINE,
       OWN_CLUSTER,
       STUCK_AND_GONE,
       inFile('unit/core/publish/plan', 'brings changed settings to both services'),
     ],
     CONSTRAINT,
   ),
-  ProxyPlacementPreferences: proven([toSpec('ProxyPlacementPreferences')]),
+  ProxyPlacementPreferences: proven([toSpec('ProxyPlacementPreferences'), ...ON_ENGINE]),
   ReadyPort: proven(
     [
       toSpec('ReadyPort'),
@@ -223,14 +248,19 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
         'takes a ReadyPort in host mode only: the routing mesh would ask any proxy',
       ),
       inFile('unit/agent/leaving', 'says that it leaves before NGINX is told to'),
+      BEHIND_BALANCER,
     ],
     'A key of ours: an outer balancer asks it whether a proxy should get new connections.',
   ),
   ProxyLeaveDelay: proven(
-    [toSpec('ProxyLeaveDelay'), inFile('unit/agent/leaving', 'says that it leaves before NGINX is told to')],
+    [
+      toSpec('ProxyLeaveDelay'),
+      inFile('unit/agent/leaving', 'says that it leaves before NGINX is told to'),
+      BEHIND_BALANCER,
+    ],
     'A key of ours: an outer balancer leaves before the proxy does.',
   ),
-  ProxyUpdateDelay: proven([toSpec('ProxyUpdateDelay')]),
+  ProxyUpdateDelay: proven([toSpec('ProxyUpdateDelay'), ...ON_ENGINE]),
   ServiceCluster: proven([
     OWN_CLUSTER,
     onSwarm(
@@ -245,6 +275,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ]),
   PublishMode: proven([
     toSpec('PublishMode'),
+    ...ON_ENGINE,
     OWN_CLUSTER,
     inFile(
       'unit/core/publish/plan',
@@ -253,19 +284,35 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
   ]),
   PublishedPort: proven(
-    [toSpec('PublishedPort'), onSwarm('routing/main-job', 'reaches a labelled service through every proxy')],
+    [
+      toSpec('PublishedPort'),
+      ...ON_ENGINE,
+      onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
+    ],
     'No default: left out or 0, the port is not published.',
   ),
   TargetPort: proven(
-    [toSpec('TargetPort'), inFile('unit/settings/core-settings', 'takes the container ports from either place: %j')],
+    [
+      toSpec('TargetPort'),
+      ...ON_ENGINE,
+      inFile('unit/settings/core-settings', 'takes the container ports from either place: %j'),
+    ],
     'The same as `Port` of `Config`: one set means both, two that differ stop the start.',
   ),
   PublishedSSLPort: proven(
-    [toSpec('PublishedSSLPort'), onSwarm('labels/howtos', 'TLS ended at the proxy, from the secrets of a stack')],
+    [
+      toSpec('PublishedSSLPort'),
+      ...ON_ENGINE,
+      onSwarm('labels/howtos', 'TLS ended at the proxy, from the secrets of a stack'),
+    ],
     'No default: left out or 0, the port is not published.',
   ),
   TargetSSLPort: proven(
-    [toSpec('TargetSSLPort'), inFile('unit/settings/core-settings', 'takes the container ports from either place: %j')],
+    [
+      toSpec('TargetSSLPort'),
+      ...ON_ENGINE,
+      inFile('unit/settings/core-settings', 'takes the container ports from either place: %j'),
+    ],
     'The same as `SSLPort` of `Config`.',
   ),
   Template: proven(

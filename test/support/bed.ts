@@ -20,6 +20,8 @@ export interface StartSwarmOptions {
   readonly fastHeartbeat?: boolean;
   /** Default true: the machine reaches the nodes by their addresses. */
   readonly hostLink?: boolean;
+  /** The nodes speak to a registry on the cluster's own network over plain HTTP. Default false. */
+  readonly insecureRegistry?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -104,6 +106,7 @@ export async function startSwarm(options: StartSwarmOptions): Promise<Swarm> {
   argv.push('--managers', String(options.managers ?? 1), '--engine', options.engine ?? 'forky');
   if (options.fastHeartbeat === true) argv.push('--fast-heartbeat');
   if (options.hostLink === false) argv.push('--no-host-link');
+  if (options.insecureRegistry === true) argv.push('--insecure-registry');
   try {
     await runBed('swarm.sh', argv, signal === undefined ? {} : { signal });
     return await openSwarm(name);

@@ -20,7 +20,8 @@ export interface Daemon {
 export interface Daemons {
   /** `engine`: another way to the fake Engine, e.g. one that breaks off. */
   startCore(engine?: EngineApi): Daemon;
-  startExtension(name?: string): Daemon;
+  /** `token`: what it says instead of its own; asked for at each call. */
+  startExtension(name?: string, token?: () => string | undefined): Daemon;
   /** Where agents find core. */
   readonly endpoint: string;
   /** The Docker Config that the proxy service runs, as text; `undefined` while there is no proxy service. */
@@ -99,12 +100,12 @@ export async function prepareDaemons(
           tools,
         ),
       ),
-    startExtension: (extension = 'default') =>
+    startExtension: (extension = 'default', token = () => tokenIn(fake, extension, 'extension')) =>
       start('extension', (tools) =>
         // `true` stands in for NGINX: real checks are the business of the extension's own tests.
         extensionMain(
           { endpoint: `127.0.0.1:${port}`, extension, nginxBinary: 'true', version: '0.0.0', tokenFile: '/nowhere' },
-          { ...tools, token: () => Promise.resolve(tokenIn(fake, extension, 'extension')) },
+          { ...tools, token: () => Promise.resolve(token()) },
         ),
       ),
     served(proxyServiceName = 'interlock-proxy') {

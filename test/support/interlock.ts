@@ -13,6 +13,7 @@ import { Agent, request } from 'undici';
 import { sha256Hex } from '../../src/model/revision.ts';
 import type { Swarm } from './bed.ts';
 import { eventually } from './eventually.ts';
+import { printedSecrets, secretBytesOf } from './secret-bytes.ts';
 
 const run = promisify(execFile);
 
@@ -71,6 +72,8 @@ export interface DeployOptions {
   readonly filtered?: boolean;
   /** Laid over the stack file. */
   readonly overlay?: string;
+  /** Core's image in a registry that asks for a login, which is in this folder for `docker --config`. Default: the local image. */
+  readonly login?: { readonly image: string; readonly configFolder: string };
 }
 
 export interface AppOptions {
@@ -125,6 +128,10 @@ export interface Interlock {
   coreLog(): Promise<readonly Record<string, unknown>[]>;
   /** All lines of all cores so far, as they are. */
   coreLogText(): Promise<string>;
+  /**
+   * Greps the logs of all that runs of the stack for the bytes of all secrets that its tasks hold, and takes what was left on this machine
+   * away. When a log holds one, the Swarm goes and this throws.
+   */
   down(): Promise<void>;
 }
 
@@ -163,7 +170,7 @@ const CLI_LIMIT_MS = 120_000;
 export async function deployInterlock(
   swarm: Swarm,
   config: string,
-  { controlSocket = true, filtered = false, overlay }: DeployOptions = {},
+  { controlSocket = true, filtered = false, overlay, login }: DeployOptions = {},
 ): Promise<Interlock> {
   const folder = await mkdtemp(join(tmpdir(), 'interlock-stack-'));
   const socket = swarm.managerSocket;
@@ -172,7 +179,7 @@ export async function deployInterlock(
 
   const env = {
     ...process.env,
-    INTERLOCK_CORE_IMAGE: 'interlock/core:dev',
+    INTERLOCK_CORE_IMAGE: login?.image ?? 'interlock/core:dev',
     INTERLOCK_CONFIG_DIGEST: sha256Hex(config).slice(0, 12),
     INTERLOCK_FILTER_IMAGE: 'interlock/proxy:dev',
     INTERLOCK_FILTER_DIGEST: sha256Hex(await readFile(join(FILTER_FOLDER, 'nginx.conf'))).slice(0, 12),
@@ -206,7 +213,9 @@ export async function deployInterlock(
     ...(overlay === undefined ? [] : ['overlay.yml']),
   ];
   const files = names.flatMap((name) => ['-c', join(folder, name)]);
-  await cli('stack', 'deploy', '--resolve-image', 'never', ...files, STACK);
+  const [globals, options] =
+    login === undefined ? [[], []] : [['--config', login.configFolder], ['--with-registry-auth']];
+  await cli(...globals, 'stack', 'deploy', '--resolve-image', 'never', ...options, ...files, STACK);
 
   async function tasksOf(service: string): Promise<readonly TaskJson[]> {
     // Shape: Engine API `GET /tasks`.
@@ -234,6 +243,37 @@ export async function deployInterlock(
     }
     const socketPath = swarm.nodes[(await nodeIndex(task.NodeID)) - 1]?.dockerSocket ?? '';
     return { taskId: task.ID, container: new Docker({ socketPath }).getContainer(id), dockerSocket: socketPath };
+  }
+
+  /** Of core, of what core made, and of the filter. Nodes and services that a test has lost have no logs and no secrets any more. */
+  async function secretsInLogs(): Promise<readonly string[]> {
+    const filters = { label: [`com.docker.stack.namespace=${STACK}`] };
+    const services = (await docker.listServices({ filters })) as unknown as readonly ServiceJson[];
+    const names = services.map(({ Spec }) => Spec.Name);
+    const held = await Promise.all(names.map((name) => secretsOf(name).catch((): readonly string[] => [])));
+    const secrets = [...new Set(held.flat())];
+    const logs = await Promise.all(
+      names.map((name) => runCli(20_000, ['service', 'logs', '--raw', name]).catch(() => undefined)),
+    );
+    const printed = names.flatMap((name, at) =>
+      printedSecrets(logs[at] ?? '', secrets).map((part) => `${name}: ${part}`),
+    );
+    const read = logs.filter((log) => log !== undefined).length;
+    process.stderr.write(`${read} of ${names.length} logs looked through for ${secrets.length} secrets\n`);
+    return printed;
+  }
+
+  /** What is mounted below /run/secrets in one running task. */
+  async function secretsOf(service: string): Promise<readonly string[]> {
+    const print = 'for file in /run/secrets/*; do [ ! -f "$file" ] || { cat "$file"; printf "\\0"; }; done';
+    return (await exec(service, ['sh', '-c', print])).split('\0').flatMap(secretBytesOf);
+  }
+
+  async function exec(service: string, command: readonly string[]): Promise<string> {
+    const { container, dockerSocket } = await containerOf(service);
+    const args = ['-H', `unix://${dockerSocket}`, 'exec', container.id, ...command];
+    const { stdout } = await run('docker', args, { maxBuffer: 64 * 1024 * 1024, timeout: CLI_LIMIT_MS });
+    return stdout;
   }
 
   async function inspectService(idOrName: string): Promise<ServiceJson> {
@@ -287,12 +327,7 @@ export async function deployInterlock(
     async inspectContainer(service) {
       return await (await containerOf(service)).container.inspect();
     },
-    async exec(service, command) {
-      const { container, dockerSocket } = await containerOf(service);
-      const args = ['-H', `unix://${dockerSocket}`, 'exec', container.id, ...command];
-      const { stdout } = await run('docker', args, { maxBuffer: 64 * 1024 * 1024, timeout: CLI_LIMIT_MS });
-      return stdout;
-    },
+    exec,
     async killTask(service) {
       const { taskId, container } = await containerOf(service);
       await container.kill();
@@ -324,8 +359,16 @@ export async function deployInterlock(
       return text.split('\n').flatMap(parseLine);
     },
     async down() {
+      const printed = await secretsInLogs().catch((error: unknown) => {
+        process.stderr.write(`logs were not looked through for secrets: ${String(error)}\n`);
+        return [];
+      });
       await agent.close();
       await rm(folder, { recursive: true, force: true });
+      if (printed.length > 0) {
+        await swarm.down();
+        throw new Error(`logs hold secrets: ${printed.join(', ')}`);
+      }
     },
   };
 }

@@ -9,7 +9,10 @@ import { imageArchive } from './images.ts';
 await runBed('debian.sh', ['engine', 'forky']);
 await runBed('debian.sh', ['nginx-root']);
 await imageArchive();
+await runBed('debian.sh', ['tool', 'haproxy']);
 if (process.argv.includes('--full')) {
+  await runBed('debian.sh', ['tool', 'docker-registry']);
+  await runBed('debian.sh', ['tool', 'htpasswd']);
   await runBed('debian.sh', ['engine', 'trixie']);
   await runBed('debian.sh', ['host-engine']);
 }

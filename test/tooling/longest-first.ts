@@ -1,7 +1,13 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** These wait for minutes by their nature, and are short files, which vitest starts last where it has no times of an earlier run. */
-const LONG = ['test/full/rest.test.ts', 'test/full/citizen.test.ts', 'test/e2e/labels/howtos.test.ts'];
+const LONG = [
+  'test/full/rest.test.ts',
+  'test/full/citizen.test.ts',
+  'test/full/outer.test.ts',
+  'test/e2e/labels/howtos.test.ts',
+  'test/e2e/docs/pages.test.ts',
+];
 
 /** The order of vitest's own, but for files that would still run when everything else is over. */
 export class LongestFirst extends BaseSequencer {

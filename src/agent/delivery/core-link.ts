@@ -6,12 +6,13 @@
  * Core away changes nothing here: NGINX serves on.
  */
 import { type BackoffOptions, createBackoff, DEFAULT_BACKOFF } from '../../runtime/backoff.ts';
-import type { Cell, ReadableCell } from '../../runtime/cell.ts';
+import { type Cell, createTrigger, fireOnEach, type ReadableCell } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { isOperational, OperationalError, toError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type { WireClient } from '../../wire/client.ts';
-import type { AgentDirective, AgentReport } from '../../wire/contract.ts';
+import type { AgentDirective, AgentWord } from '../../wire/contract.ts';
+import type { Sightings } from './sightings.ts';
 import { NOTHING_YET, reportsBetween, type Standing } from './standing.ts';
 
 /** A directive as it came: the same artifact told twice is two orders. */
@@ -22,6 +23,8 @@ export interface CoreLinkParts {
   readonly task: { readonly taskId: string; readonly nodeId: string; readonly proxyVersion: string };
   readonly standing: ReadableCell<Standing>;
   readonly orders: Cell<Order>;
+  readonly sightings: Pick<Sightings, 'due' | 'take'>;
+  readonly onUnreachedReport?: () => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly backoff?: BackoffOptions;
@@ -38,7 +41,10 @@ export async function followCore(parts: CoreLinkParts, signal: AbortSignal): Pro
   for (;;) {
     pause.begin();
     try {
-      for await (const directive of oneSession(parts, signal)) {
+      // Until it says otherwise in this very session, core may be one that knows of no such word.
+      const core = { takesUnreached: false };
+      for await (const directive of oneSession(parts, core, signal)) {
+        core.takesUnreached = directive.takesUnreached === true;
         log.set('following');
         orders.set({ ...directive, receivedAtMs: clock.now() });
       }
@@ -56,17 +62,51 @@ export async function followCore(parts: CoreLinkParts, signal: AbortSignal): Pro
   }
 }
 
-function oneSession({ client, task, standing }: CoreLinkParts, signal: AbortSignal): AsyncIterable<AgentDirective> {
-  const hello = { ...task, artifactDigest: standing.get()?.serving?.digest };
-  return client.agentSession(hello, (over) => reportsOf(standing, AbortSignal.any([signal, over])), signal);
+interface CoreAbilities {
+  readonly takesUnreached: boolean;
 }
 
-/** All that is new to core, in a new session all there is. */
-async function* reportsOf(standing: ReadableCell<Standing>, signal: AbortSignal): AsyncIterable<AgentReport> {
+function oneSession(parts: CoreLinkParts, core: CoreAbilities, signal: AbortSignal): AsyncIterable<AgentDirective> {
+  const { client, task, standing } = parts;
+  const hello = { ...task, artifactDigest: standing.get()?.serving?.digest };
+  return client.agentSession(hello, (over) => wordsOf(parts, core, AbortSignal.any([signal, over])), signal);
+}
+
+/** All that is new to core, in a new session all there is; and what NGINX could not reach, to a core that asks for it. */
+async function* wordsOf(
+  { standing, sightings, onUnreachedReport }: CoreLinkParts,
+  core: CoreAbilities,
+  signal: AbortSignal,
+): AsyncIterable<AgentWord> {
   let heard = NOTHING_YET;
-  for await (const now of standing.watch(signal)) {
-    yield* reportsBetween(heard, now);
-    heard = now;
+  const news = createTrigger();
+  const sights = { areDue: false };
+  const noteDue = async (scope: AbortSignal): Promise<never> => {
+    for (;;) {
+      await sightings.due.wait(scope);
+      sights.areDue = true;
+      news.fire();
+    }
+  };
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
+  const passing = Promise.allSettled([fireOnEach(standing, news, either), noteDue(either)]);
+  try {
+    for (;;) {
+      await news.wait(signal);
+      const now = standing.get() ?? NOTHING_YET;
+      yield* reportsBetween(heard, now);
+      heard = now;
+      const unreached = sights.areDue && core.takesUnreached ? sightings.take() : [];
+      sights.areDue = false;
+      if (unreached.length > 0) {
+        yield { unreached };
+        onUnreachedReport?.();
+      }
+    }
+  } finally {
+    over.abort();
+    await passing;
   }
 }
 

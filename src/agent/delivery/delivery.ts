@@ -10,6 +10,7 @@ import { createTokenSource } from '../../wire/token-file.ts';
 import { type ClientWatcher, watchedClient } from '../../wire/watched-client.ts';
 import { type CoreLinkParts, followCore, type Order } from './core-link.ts';
 import { createFetcher, type Fetcher } from './fetch.ts';
+import { createSightings, type Sightings } from './sightings.ts';
 import { NOTHING_YET, type Standing } from './standing.ts';
 
 /** What an agent that has a core is told by its environment. */
@@ -29,6 +30,8 @@ export interface Delivery {
   readonly orders: Cell<Order>;
   readonly standing: Cell<Standing>;
   readonly fetcher: Fetcher;
+  /** What NGINX cannot reach, for core to hear. */
+  readonly sightings: Sightings;
   /** Ends the session and awaits its end. */
   close(): Promise<void>;
 }
@@ -37,6 +40,7 @@ export interface DeliveryTools {
   readonly configPath: string;
   readonly proxyVersion: string;
   readonly watcher: ClientWatcher;
+  readonly onUnreachedReport: () => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -44,7 +48,7 @@ export interface DeliveryTools {
 /** Begins to follow core at once. */
 export function openDelivery(
   core: CoreAddress,
-  { configPath, proxyVersion, watcher, clock, logger }: DeliveryTools,
+  { configPath, proxyVersion, watcher, onUnreachedReport, clock, logger }: DeliveryTools,
 ): Delivery {
   const { endpoint, extension, version, taskId, nodeId } = core;
   const client = createWireClient({
@@ -57,19 +61,24 @@ export function openDelivery(
   const life = new AbortController();
   const orders = createCell<Order>();
   const standing = createCell<Standing>(NOTHING_YET);
+  const sightings = createSightings(clock);
   const parts: CoreLinkParts = {
     client: watched,
     task: { taskId, nodeId, proxyVersion },
     standing,
     orders,
+    sightings,
+    onUnreachedReport,
     clock,
     logger: logger.child({ area: 'delivery' }),
   };
-  const following = followCore(parts, life.signal).catch(() => undefined); // it throws the reason of our own abort, and nothing else
+  // Both throw the reason of our own abort, and nothing else.
+  const following = Promise.allSettled([followCore(parts, life.signal), sightings.run(life.signal)]);
   return {
     orders,
     standing,
     fetcher: createFetcher(watched, configPath),
+    sightings,
     async close() {
       life.abort();
       await following;

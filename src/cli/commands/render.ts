@@ -2,11 +2,12 @@
 import { defineCommand, expectNoOperands, UsageError } from '../command.ts';
 import { readCoreSettings } from '../config-file.ts';
 import { runRender } from '../render.ts';
+import { jsonText } from '../show/text.ts';
 
 const HELP = `interlock render: what would this config.toml and these labels do? Needs no engine and changes nothing.
 
 Usage
-  interlock render --config config.toml --state DIR --out DIR [--cluster NAME] [--strict]
+  interlock render --config config.toml --state DIR --out DIR [--cluster NAME] [--strict] [--json]
 
 Options
   -c, --config FILE   config.toml (default: /config.toml)
@@ -15,6 +16,7 @@ Options
   --out DIR           where to write; new, empty, or left by an earlier render, which is replaced
   --cluster NAME      only the extension with this ServiceCluster ("" is the default cluster)
   --strict            exit code 1 when there is a finding at level error; for CI
+  --json              for scripts: one object with "written", the paths below DIR, and "findings"
 
 Writes
   DIR/<extension>/nginx.conf   the file that the proxies of [Extensions.<extension>] would serve
@@ -41,10 +43,11 @@ export const renderCommand = defineCommand({
     out: { type: 'string' },
     cluster: { type: 'string' },
     strict: { type: 'boolean' },
+    json: { type: 'boolean' },
   },
   async run({ values, operands }, { stdout, version }) {
     expectNoOperands(operands);
-    const { config = '/config.toml', state: statePath, out: outPath, cluster, strict = false } = values;
+    const { config = '/config.toml', state: statePath, out: outPath, cluster, strict = false, json = false } = values;
     if (outPath === undefined || outPath === '') {
       throw new UsageError('say where to write with --out DIR');
     }
@@ -53,8 +56,8 @@ export const renderCommand = defineCommand({
     }
     const { settings, findings } = readCoreSettings(config);
     const input = { extensions: settings.extensions, findings, version };
-    const { exitCode, text } = await runRender({ statePath, outPath, cluster, strict }, input);
-    stdout.write(text);
+    const { exitCode, text, facts } = await runRender({ statePath, outPath, cluster, strict }, input);
+    stdout.write(json ? jsonText(facts) : text);
     return exitCode;
   },
 });

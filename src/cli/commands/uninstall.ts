@@ -3,18 +3,20 @@ import { createDockerodeEngine } from '../../core/engine/dockerode-engine.ts';
 import { type Owner, uninstall } from '../../core/uninstall.ts';
 import { type CliTools, defineCommand, expectNoOperands, UsageError } from '../command.ts';
 import { engineUrl, HOST_OPTION } from '../engine-address.ts';
+import { jsonText } from '../show/text.ts';
 
 const HELP = `interlock uninstall: remove what core made in Swarm: its services, Proxy Configs and token secrets.
 
 Usage
-  interlock uninstall --stack NAME [--dry-run] [--yes] [-H URL]
-  interlock uninstall --extension NAME [--extension NAME] [--dry-run] [--yes] [-H URL]
+  interlock uninstall --stack NAME [--dry-run] [--yes] [--json] [-H URL]
+  interlock uninstall --extension NAME [--extension NAME] [--dry-run] [--yes] [--json] [-H URL]
 
 Options
   --stack NAME      what the core of this stack made (docker stack rm NAME takes it along too, with core itself)
   --extension NAME  what a core outside of any stack made for [Extensions.NAME]
   --dry-run         say what would go; remove nothing
   --yes             do not ask
+  --json            for scripts: one object with "outcome", "objects" and, where core still runs, "cores"
   -H, --host URL    the engine of a manager (default: $DOCKER_HOST, else unix:///var/run/docker.sock)
 
 Core has to be gone first, or it makes everything again; the command stops while it runs and says how to remove it.
@@ -36,11 +38,12 @@ export const uninstallCommand = defineCommand({
     extension: { type: 'string', multiple: true },
     yes: { type: 'boolean' },
     'dry-run': { type: 'boolean' },
+    json: { type: 'boolean' },
     ...HOST_OPTION,
   },
   async run({ values, operands }, tools) {
     expectNoOperands(operands);
-    const { yes = false, 'dry-run': dryRun = false, host } = values;
+    const { yes = false, 'dry-run': dryRun = false, json = false, host } = values;
     const owner = ownerOf(values);
     const { ask } = tools;
     if (!yes && !dryRun && ask === undefined) {
@@ -48,8 +51,8 @@ export const uninstallCommand = defineCommand({
     }
     const engine = createDockerodeEngine({ dockerUrl: engineUrl(host, tools.env) });
     const confirm = (list: string) => (yes ? Promise.resolve(true) : isYes(ask, list));
-    const { exitCode, text } = await uninstall(engine, { owner, dryRun, confirm }, tools.signal);
-    tools.stdout.write(text);
+    const { exitCode, text, facts } = await uninstall(engine, { owner, dryRun, confirm }, tools.signal);
+    tools.stdout.write(json ? jsonText(facts) : text);
     return exitCode;
   },
 });

@@ -7,6 +7,7 @@ import { type RouteRow, routeRows } from '../show/routes.ts';
 import { plural } from '../show/text.ts';
 import { deliverySteps } from './delivery.ts';
 import { bad, distinctFindings, note, ok, quotedCluster, type Step, type Verdict } from './explanation.ts';
+import { isAboutSecrets, secretSteps, secretsOfService } from './secrets.ts';
 import { taskStep } from './tasks.ts';
 
 export interface ServiceFacts {
@@ -34,7 +35,10 @@ export interface ServiceExplanation {
 export function explainService({ service, status, routes }: ServiceFacts): ServiceExplanation {
   const { name, serviceCluster } = service;
   const own = routeRows(routes).filter(({ services }) => services.includes(name));
-  const findings = distinctFindings(status.findings.filter((finding) => finding.service === name));
+  const secrets = secretsOfService(routes, name);
+  const findings = distinctFindings(
+    status.findings.filter((finding) => finding.service === name || isAboutSecrets(finding, secrets)),
+  );
   const labels = ours(service.labels);
   const misplaced = ours(service.containerLabels);
   const cluster = status.clusters.find((each) => each.serviceCluster === serviceCluster);
@@ -44,6 +48,7 @@ export function explainService({ service, status, routes }: ServiceFacts): Servi
     ...(service.reading === 'routed' ? clusterSteps(service, status) : []),
     ...routeSteps(service, own, isLeftOut),
     ...taskSteps(service, own),
+    ...secretSteps(findings, secrets, 'both'),
     ...(own.length === 0 || cluster === undefined
       ? []
       : deliverySteps(cluster, status.nowMs, { network: own[0]?.network })),

@@ -12,6 +12,7 @@ import { type EndpointRow, endpointRow } from '../show/routes.ts';
 import { plural } from '../show/text.ts';
 import { deliverySteps } from './delivery.ts';
 import { bad, distinctFindings, note, ok, quotedCluster, type Step, type Verdict } from './explanation.ts';
+import { authoritiesOf, isAboutSecrets, type NeededSecrets, secretSteps, tlsSecrets } from './secrets.ts';
 import { taskStep } from './tasks.ts';
 
 export interface UrlFacts {
@@ -71,6 +72,7 @@ export function explainUrl(facts: UrlFacts): UrlExplanation {
     ...clusterSteps(chosen, facts),
     ...answerSteps(answer, facts, chosen),
     ...leftOutSteps(answer, findings),
+    ...secretSteps(findings, secretsOf(answer), request.scheme),
     ...(own === undefined ? [] : deliverySteps(own, status.nowMs, needsOf(answer))),
     ...portSteps(chosen, request),
   ];
@@ -179,9 +181,12 @@ function needsOf(answer: Answer) {
   const tls: HostTls | undefined = 'host' in answer ? answer.host.tls : undefined;
   return {
     network: pool?.network.kind === 'overlay' ? pool.network.name : undefined,
-    secrets:
-      tls?.kind === 'terminate' ? [tls.certificate.secret, ...(tls.key === undefined ? [] : [tls.key.secret])] : [],
+    secrets: tlsSecrets(tls),
   };
+}
+
+function secretsOf(answer: Answer): NeededSecrets {
+  return { tls: needsOf(answer).secrets, authorities: authoritiesOf(poolOf(answer)) };
 }
 
 function clusterSteps(chosen: ClusterRoutes, { routes, request, cluster }: UrlFacts): readonly Step[] {
@@ -381,13 +386,14 @@ function findingsFor(
   serviceCluster: string,
 ): readonly Finding[] {
   const names = new Set([...(poolOf(answer)?.services ?? []), ...services.services.map(({ name }) => name)]);
-  const { secrets } = needsOf(answer);
+  const secrets = secretsOf(answer);
   return distinctFindings(
     status.findings.filter(
-      ({ service, serviceCluster: cluster, value, code }) =>
-        (service !== undefined && names.has(service)) ||
-        (value !== undefined && (secrets.some((secret) => secret === value) || value === request.host)) ||
-        (service === undefined && cluster === serviceCluster && CLUSTER_WIDE.test(code)),
+      (finding) =>
+        (finding.service !== undefined && names.has(finding.service)) ||
+        isAboutSecrets(finding, secrets) ||
+        finding.value === request.host ||
+        (finding.service === undefined && finding.serviceCluster === serviceCluster && CLUSTER_WIDE.test(finding.code)),
     ),
   );
 }

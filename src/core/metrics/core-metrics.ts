@@ -5,7 +5,7 @@ import type { Readiness } from '../../runtime/probe-server.ts';
 import { readProcess } from '../../runtime/process-metrics.ts';
 import type { WatchSwarm } from '../../swarmkit/watch-client.ts';
 import type { OnCallEnd } from '../../wire/admission.ts';
-import type { AgentReport, Caller, WireHandlers } from '../../wire/contract.ts';
+import type { AgentWord, Caller, WireHandlers } from '../../wire/contract.ts';
 import type { ClusterStatus } from '../../wire/status-report.ts';
 import type { Board, ExtensionBoard } from '../board.ts';
 import type { EngineApi } from '../engine/engine-api.ts';
@@ -24,6 +24,7 @@ export interface CoreMetrics {
   handlers(handlers: WireHandlers, board: Pick<Board, 'extensions'>): WireHandlers;
   readonly onCallEnd: OnCallEnd;
   readonly onRepairs: (repairs: number) => void;
+  readonly onLooked: (outcome: 'changed' | 'unchanged') => void;
   readonly convergence: Pick<ConvergenceParts, 'onStage' | 'onRevision'>;
   /** Says where to look when somebody asks. */
   readBoard(parts: BoardParts): void;
@@ -63,6 +64,7 @@ export function createCoreMetrics(version: string, clock: Pick<Clock, 'now'>): C
     handlers: (handlers, board) => watchedHandlers(handlers, board, metrics),
     onCallEnd: (call, code) => metrics.add('interlock_core_grpc_calls_total', { call, code }),
     onRepairs: (repairs) => metrics.add('interlock_core_feed_repairs_total', {}, repairs),
+    onLooked: (outcome) => metrics.add('interlock_core_looks_total', { outcome }),
     convergence: {
       onStage: (stage, ms) => metrics.observe('interlock_convergence_stage_seconds', { stage }, ms),
       onRevision: (extension) => metrics.add('interlock_core_revisions_total', { extension }),
@@ -131,10 +133,11 @@ function watchedHandlers(
   const known = ({ extension = '' }: Caller): string | undefined =>
     board.extensions.has(extension) ? extension : undefined;
 
-  async function* counted(reports: AsyncIterable<AgentReport>, extension: string): AsyncIterable<AgentReport> {
-    for await (const report of reports) {
-      metrics.add('interlock_core_agent_reports_total', { extension, outcome: report.outcome.kind });
-      yield report;
+  async function* counted(words: AsyncIterable<AgentWord>, extension: string): AsyncIterable<AgentWord> {
+    for await (const word of words) {
+      const outcome = 'unreached' in word ? 'unreached' : word.outcome.kind;
+      metrics.add('interlock_core_agent_reports_total', { extension, outcome });
+      yield word;
     }
   }
 
@@ -156,9 +159,9 @@ function watchedHandlers(
         metrics.add('interlock_core_revisions_refused_total', { extension });
       }
     },
-    agentSession(caller, hello, reports, signal) {
+    agentSession(caller, hello, words, signal) {
       const extension = known(caller);
-      const heard = extension === undefined ? reports : counted(reports, extension);
+      const heard = extension === undefined ? words : counted(words, extension);
       return handlers.agentSession(caller, hello, heard, signal);
     },
   };

@@ -56,7 +56,7 @@ export const CORE_METRICS = {
   },
   interlock_core_agent_reports_total: {
     kind: 'counter',
-    help: 'What proxies said of a configuration',
+    help: 'What proxies said of a configuration, and `unreached`: of endpoints that they could not connect to',
     labels: ['extension', 'outcome'],
   },
   interlock_core_hitless: {
@@ -79,6 +79,11 @@ export const CORE_METRICS = {
   interlock_core_feed_repairs_total: {
     kind: 'counter',
     help: 'Changes that the watch left out and the drift check found',
+  },
+  interlock_core_looks_total: {
+    kind: 'counter',
+    help: 'Services looked at because a proxy could not reach them, by whether their tasks had changed',
+    labels: ['outcome'],
   },
   interlock_core_events_total: {
     kind: 'counter',

@@ -107,13 +107,13 @@ async function pollWhileLost(
   { clock }: ObserveTools,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
+  for (let first = true; ; first = false) {
     await until(state, ({ kind }) => kind !== 'live', signal);
     const scope = new AbortController();
     const either = AbortSignal.any([signal, scope.signal]);
     const live = until(state, ({ kind }) => kind === 'live', either);
     const held = Promise.race([until(state, ({ kind }) => kind === 'lost', either), clock.sleep(HOLD_MS, either)]);
-    const polling = held.then(() => poll(either));
+    const polling = held.then(() => poll(either, first ? 'first' : 'again'));
     try {
       await Promise.race([live, polling]);
     } finally {
@@ -122,9 +122,11 @@ async function pollWhileLost(
     }
   }
 
-  async function poll(either: AbortSignal): Promise<void> {
-    // Events that came while the watch spoke for them were passed over.
-    context.refresh(LISTED);
+  async function poll(either: AbortSignal, time: 'first' | 'again'): Promise<void> {
+    if (time === 'again') {
+      // Events that came while the watch spoke for them were passed over.
+      context.refresh(LISTED);
+    }
     await Promise.all([feed.run(context, either), sayWhy(state, say, either)]);
   }
 }

@@ -7,6 +7,7 @@
  *   resync ---> stale parts -> refresh                                               \
  *   poll: tasks of converging services, all tasks -----------------------------------> picture --> Snapshot cell
  *   watch: services, tasks, nodes, networks, one by one as they change ---------------/
+ *   looks: tasks of services that proxies could not reach, by poll and beside the watch
  *
  * While the watch is live, only secrets are listed because of events: the watch tells of everything else, and checks itself.
  */
@@ -16,7 +17,9 @@ import type { Clock } from '../../runtime/clock.ts';
 import { toError } from '../../runtime/errors.ts';
 import type { Component } from '../../runtime/supervisor.ts';
 import type { EngineApi, EngineEvent } from '../engine/engine-api.ts';
+import { waitAtMost } from '../wait-at-most.ts';
 import { convergingServices } from './converging.ts';
+import { createLooks, type LooksParts } from './looks.ts';
 import { createPicture, LISTED, type Listed, type Lists, type Picture } from './picture.ts';
 import { type ObserveTools, retried } from './retried.ts';
 import type { FeedChoice } from './task-feed.ts';
@@ -24,10 +27,16 @@ import type { FeedChoice } from './task-feed.ts';
 export interface ObserverOptions {
   /** A full list of everything at least this often, in ms: part of correctness, because events get lost. */
   readonly resyncMs: number;
+  readonly onLooked?: LooksParts['onLooked'];
 }
 
 export interface Observer {
   readonly snapshots: ReadableCell<Snapshot>;
+  /**
+   * Has the tasks of these services listed soon: somebody could not reach them. Bounded, however often it is called; names of no service
+   * are passed over.
+   */
+  readonly lookAt: (serviceNames: readonly string[]) => void;
   readonly components: readonly Component[];
 }
 
@@ -41,6 +50,8 @@ export function createObserver(
   const picture = createPicture(cell, tools.clock);
   const stale = createStaleParts();
   const lookNow = createTrigger();
+  const connected = createTrigger();
+  const looks = createLooks({ clock: tools.clock, tasksOf: (id) => picture.tasksOf(id), onLooked: options.onLooked });
   const markStale = (parts: readonly Listed[]): void => {
     stale.mark(feed.watching() ? parts.filter((part) => part === 'secrets') : parts);
     // Listing all tasks is the dearest call: a new network or secret moves none.
@@ -51,6 +62,7 @@ export function createObserver(
   const context = {
     picture,
     lookNow,
+    looks,
     converging: () => {
       const snapshot = cell.get();
       return snapshot === undefined ? [] : convergingServices(snapshot, tools.clock.now());
@@ -67,9 +79,13 @@ export function createObserver(
   };
   return {
     snapshots: cell,
+    lookAt(names) {
+      const wanted = new Set(names);
+      looks.note((cell.get()?.services ?? []).flatMap(({ id, name }) => (wanted.has(name) ? [id] : [])));
+    },
     components: [
-      retried('events', tools, (signal) => followEvents(engine, markStale, signal)),
-      retried('resync', tools, (signal) => resync(markStale, tools.clock, options.resyncMs, signal)),
+      retried('events', tools, (signal) => followEvents(engine, markStale, connected, signal)),
+      retried('resync', tools, (signal) => resync(markStale, connected, tools.clock, options.resyncMs, signal)),
       retried('lists', tools, (signal) => refreshStale(engine, stale, picture, signal)),
       ...feed.components(context),
     ],
@@ -79,10 +95,14 @@ export function createObserver(
 async function followEvents(
   engine: EngineApi,
   markStale: (parts: readonly Listed[]) => void,
+  connected: Trigger,
   signal: AbortSignal,
 ): Promise<void> {
   for await (const event of engine.events(signal)) {
     markStale(partsTouchedBy(event));
+    if (event.kind === 'connected') {
+      connected.fire();
+    }
   }
 }
 
@@ -104,15 +124,22 @@ function partsTouchedBy(event: EngineEvent): readonly Listed[] {
   }
 }
 
+/** Who has just subscribed lists everything anyway: at the start it is listed once, unless the events are late. */
+const UNTIL_CONNECTED_MS = 500;
+
 async function resync(
   markStale: (parts: readonly Listed[]) => void,
+  connected: Trigger,
   clock: Clock,
   everyMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
+  if (!(await waitAtMost(UNTIL_CONNECTED_MS, connected, clock, signal))) {
     markStale(LISTED);
+  }
+  for (;;) {
     await clock.sleep(everyMs, signal);
+    markStale(LISTED);
   }
 }
 

@@ -1,7 +1,10 @@
-/** The feed that needs nothing but the Docker API: all tasks every `pollMs`, and those of converging services every `convergingMs`. */
+/**
+ * The feed that needs nothing but the Docker API: all tasks every `pollMs`, those of converging services every `convergingMs`, and those of
+ * services that a proxy could not reach at once.
+ */
 import type { Clock } from '../../runtime/clock.ts';
 import type { EngineApi } from '../engine/engine-api.ts';
-import { waitAtMost } from '../wait-at-most.ts';
+import { waitForAny } from '../wait-at-most.ts';
 import type { TaskFeed } from './task-feed.ts';
 
 export interface PollFeedOptions {
@@ -16,11 +19,12 @@ const MAX_FILTERED = 200;
 
 export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFeedOptions): TaskFeed {
   return {
-    async run({ picture, converging, lookNow, missesServiceOf, refresh }, signal) {
+    async run({ picture, converging, lookNow, looks, missesServiceOf, refresh }, signal) {
       let nextFullAt = clock.now();
       for (;;) {
         signal.throwIfAborted();
-        const serviceIds = converging().slice(0, MAX_FILTERED);
+        const suspects = looks.due();
+        const serviceIds = [...new Set([...suspects, ...converging()])].slice(0, MAX_FILTERED);
         const since = picture.mark();
         if (clock.now() >= nextFullAt || serviceIds.length === 0) {
           nextFullAt = clock.now() + options.pollMs;
@@ -33,9 +37,11 @@ export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFee
           const tasks = await engine.listTasks(signal, { serviceIds, known: picture.known.tasks });
           picture.acceptTasks({ kind: 'services', serviceIds, tasks }, since);
         }
+        looks.looked(suspects);
         const waitMs = converging().length > 0 ? options.convergingMs : options.pollMs;
-        const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.now()));
-        if (await waitAtMost(leftMs, lookNow, clock, signal)) {
+        const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.now()), looks.nextInMs());
+        const fired = await waitForAny(leftMs, [lookNow, looks.trigger], clock, signal);
+        if (fired.has(lookNow)) {
           nextFullAt = clock.now();
         }
       }

@@ -5,6 +5,7 @@
 import type { Task } from '../../model/snapshot.ts';
 import type { ReadableCell, Trigger } from '../../runtime/cell.ts';
 import type { Component } from '../../runtime/supervisor.ts';
+import type { Looks } from './looks.ts';
 import type { Listed, Picture } from './picture.ts';
 
 export interface TaskFeed {
@@ -16,6 +17,8 @@ export interface TaskFeedContext {
   readonly picture: Picture;
   /** Fired when something says that tasks may have changed. */
   readonly lookNow: Trigger;
+  /** Services that proxies could not reach. */
+  readonly looks: Looks;
   /** Ids of the services whose tasks are on the move right now. */
   readonly converging: () => readonly string[];
   /** Whether one of these tasks is to run for a service that is not in the picture: its list was older than its event. */

@@ -1,8 +1,8 @@
 /**
  * The feed that hears of every change as it happens: the manager's watch API. One run is one stream:
  *
- *   open --> ready --> list everything --> live --> a list every `driftMs`, held against what was heard
- *                 \--> replay (after a break) --/
+ *   open --> ready --> list everything --> live --> a list every `driftMs`, held against what was heard; and one of the services that
+ *                 \--> replay (after a break) --/           a proxy could not reach
  *
  * Changes are taken as fast as they come, folded by object, and handed to the picture once per turn of the event loop: what waits is
  * bounded by the number of objects, and the manager never waits for us.
@@ -11,6 +11,7 @@ import { isOperational, OperationalError, toError } from '../../runtime/errors.t
 import type { Change } from '../../swarmkit/changes.ts';
 import { type WatchSwarm, watchFailure, whyLost } from '../../swarmkit/watch-client.ts';
 import type { EngineApi } from '../engine/engine-api.ts';
+import { waitForAny } from '../wait-at-most.ts';
 import type { Learnt, Picture } from './picture.ts';
 import type { ObserveTools } from './retried.ts';
 import type { TaskFeedContext } from './task-feed.ts';
@@ -247,6 +248,16 @@ async function listEverything(
   ];
 }
 
+/** The tasks of some services alone. @throws OperationalError ENGINE.* */
+function listTasksOf(serviceIds: readonly string[]): typeof listEverything {
+  return async (engine, picture, inbox, signal) => {
+    const since = picture.mark();
+    const tasks = await engine.listTasks(signal, { serviceIds });
+    inbox.flush();
+    return picture.acceptTasks({ kind: 'services', serviceIds, tasks }, since);
+  };
+}
+
 async function stayLive(
   stream: Stream,
   inbox: Inbox,
@@ -254,13 +265,22 @@ async function stayLive(
   signal: AbortSignal,
 ): Promise<never> {
   const { tools, options, memory, listener } = stream;
-  let before = nothingOpen;
+  const { clock } = tools;
+  const { looks } = stream.context;
+  let open: readonly Question[] = [];
+  let nextCheckAt = clock.now() + (checkNow ? 0 : options.driftMs);
   listener.onLive(reasonOf(memory));
-  for (let first = true; ; first = false) {
-    if (!first || !checkNow) {
-      await tools.clock.sleep(options.driftMs, signal);
+  for (;;) {
+    // Clocks are set back.
+    if (clock.now() >= nextCheckAt || nextCheckAt - clock.now() > options.driftMs) {
+      open = await checkDrift(stream, inbox, open, 'everything', signal);
+      nextCheckAt = clock.now() + options.driftMs;
     }
-    before = await checkDrift(stream, inbox, before, signal);
+    const suspects = looks.due();
+    open = await checkDrift(stream, inbox, open, suspects, signal);
+    looks.looked(suspects);
+    const leftMs = Math.min(nextCheckAt - clock.now(), looks.nextInMs(), overdueInMs(open, clock.now()));
+    await waitForAny(Math.max(0, leftMs), [looks.trigger], clock, signal);
   }
 }
 
@@ -269,31 +289,36 @@ function reasonOf({ repairs }: Memory): string {
   return `the manager's control socket answers${drift}`;
 }
 
-/** What a check could not judge yet, because the stream may have been about to tell it. */
-interface OpenQuestions {
-  readonly versions: readonly number[];
-  readonly removals: readonly string[];
+/** What a check could not judge yet, because the stream may have been about to tell it: a version, or the id of what is gone. */
+type Question = { readonly atMs: number } & ({ readonly version: number } | { readonly goneId: string });
+
+/** The stream tells within ms, and a manager under load within a second or two. */
+const OVERDUE_MS = 10_000;
+
+/** Until the first question is overdue. */
+function overdueInMs(open: readonly Question[], nowMs: number): number {
+  return open.reduce((first, { atMs }) => Math.min(first, atMs + OVERDUE_MS - nowMs), Number.POSITIVE_INFINITY);
 }
 
-const nothingOpen: OpenQuestions = { versions: [], removals: [] };
-
 /**
- * Lists everything and holds it against what the stream told. The stream keeps the order of versions: what the list has with a lower
- * version than the stream has reached, the stream left out. What is higher may be on its way; when it still is at the next check, the
- * stream stands still.
+ * Lists everything, or the tasks of some services, and holds it against what the stream told. The stream keeps the order of versions: what
+ * the list has with a lower version than the stream has reached, the stream left out. What is higher may be on its way; when it still is
+ * some time later, the stream stands still. Returns what is open then.
  * @throws OperationalError FEED.LOST when the stream left something out: a new one begins with a list.
  */
 async function checkDrift(
   { engine, context, memory, listener, options, tools }: Stream,
   inbox: Inbox,
-  before: OpenQuestions,
+  before: readonly Question[],
+  what: 'everything' | readonly string[],
   signal: AbortSignal,
-): Promise<OpenQuestions> {
+): Promise<readonly Question[]> {
   const removed = inbox.takeRemoved();
-  const overdue =
-    before.versions.filter((version) => version > memory.heard).length +
-    before.removals.filter((id) => !removed.has(id)).length;
-  const learnt = await listQuietly(engine, context.picture, inbox, tools, signal);
+  const open = before.filter((one) => ('version' in one ? one.version > memory.heard : !removed.has(one.goneId)));
+  const overdue = open.filter(({ atMs }) => Math.abs(tools.clock.now() - atMs) >= OVERDUE_MS).length;
+  const list = what === 'everything' ? listEverything : listTasksOf(what);
+  const learnt =
+    what.length === 0 ? [] : await quietly(() => list(engine, context.picture, inbox, signal), tools, signal);
   // Networks carry no version in the lists, those of the engine itself are not on the stream at all; nodes get addresses from lists.
   const judged = learnt.filter(({ kind }) => kind === 'services' || kind === 'tasks');
   const missed = judged.filter(({ gone, version }) => !gone && version !== undefined && version < memory.heard);
@@ -305,22 +330,21 @@ async function checkDrift(
     tools.logger.warn({ area: 'feed', repairs, total: memory.repairs, missed: missed.slice(0, 5) }, 'drift repaired');
     throw watchFailure('broken', `the drift check found ${repairs} changes that the stream had left out`);
   }
-  return {
-    versions: judged.flatMap(({ gone, version }) => (gone || version === undefined ? [] : [version])),
-    removals: judged.flatMap(({ gone, id }) => (gone ? [id] : [])),
-  };
+  const atMs = tools.clock.now();
+  const asked = judged.flatMap(({ gone, id, version }): readonly Question[] =>
+    gone ? [{ atMs, goneId: id }] : version === undefined ? [] : [{ atMs, version }],
+  );
+  return [...open, ...asked];
 }
 
 /** Managers without a leader cannot list; nothing changes then either, so the stream is kept. */
-async function listQuietly(
-  engine: EngineApi,
-  picture: Picture,
-  inbox: Inbox,
+async function quietly(
+  list: () => Promise<readonly Learnt[]>,
   { logger }: ObserveTools,
   signal: AbortSignal,
 ): Promise<readonly Learnt[]> {
   try {
-    return await listEverything(engine, picture, inbox, signal);
+    return await list();
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof OperationalError)) {

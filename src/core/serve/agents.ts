@@ -12,7 +12,14 @@ import { createTrigger, type ReadableCell } from '../../runtime/cell.ts';
 import { abortReason, type Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import type { Component } from '../../runtime/supervisor.ts';
-import type { AgentDirective, AgentHello, AgentReport, BlobContent } from '../../wire/contract.ts';
+import type {
+  AgentDirective,
+  AgentHello,
+  AgentReport,
+  AgentWord,
+  BlobContent,
+  SocketAddress,
+} from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
 import type { SessionStatus } from '../../wire/status-report.ts';
 import type { AgentSession, Board, ExtensionBoard, Rendered } from '../board.ts';
@@ -20,7 +27,7 @@ import { createReloadBudget, type ReloadBudget } from './reload-budget.ts';
 
 export interface AgentsDesk {
   /** Ends without an error when the agent ends its side; throws the signal's reason, or a refusal when a newer session takes over. */
-  session(hello: AgentHello, reports: AsyncIterable<AgentReport>, signal: AbortSignal): AsyncIterable<AgentDirective>;
+  session(hello: AgentHello, words: AsyncIterable<AgentWord>, signal: AbortSignal): AsyncIterable<AgentDirective>;
   /** Throws a refusal (`not-found`) for one that none of the last artifacts has. */
   blobs(digests: readonly string[]): readonly BlobContent[];
   /** Sorted by task. */
@@ -37,6 +44,8 @@ export interface AgentsDeskParts {
   readonly clock: Pick<Clock, 'now' | 'sleep'>;
   /** Default: no limit. */
   readonly reloadsPerMinute?: number | undefined;
+  /** Hears what proxies could not reach, of each session as often as an agent of ours says it. Default: nobody does. */
+  readonly onUnreached?: ((addresses: readonly SocketAddress[]) => void) | undefined;
   readonly logger: Logger;
 }
 
@@ -48,6 +57,8 @@ const REMEMBER_MS = 60_000;
 const GATHER_MS = 50;
 /** Of one session. An agent has something to say for each file it is told, and core tells fewer. */
 const MAX_REPORTS_PER_SECOND = 100;
+/** Of one session; an agent of ours has one a second, and two may come close together. */
+const MAX_UNREACHED_PER_SECOND = 2;
 /** What the agents of one extension say is kept and printed for people. */
 const MAX_FINDINGS = 1_000;
 /** An agent may ask for the bytes of a directive that was the newest a moment ago. */
@@ -200,9 +211,10 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
   }
 
   /** Until the agent ends its side or `scope` aborts; never rejects, and ends the session when the reports do. */
-  async function listen(session: OpenSession, reports: AsyncIterable<AgentReport>, scope: AbortSignal): Promise<void> {
-    const iterator = reports[Symbol.asyncIterator]();
+  async function listen(session: OpenSession, words: AsyncIterable<AgentWord>, scope: AbortSignal): Promise<void> {
+    const iterator = words[Symbol.asyncIterator]();
     const rate = createRate(clock, MAX_REPORTS_PER_SECOND);
+    const unreachedRate = createRate(clock, MAX_UNREACHED_PER_SECOND);
     try {
       for (;;) {
         const next = await orAborted(iterator.next(), scope);
@@ -217,8 +229,12 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
           session.over.abort(refusal('exhausted', `more than ${MAX_REPORTS_PER_SECOND} reports in a second`));
           return;
         }
-        take(session, next.value);
-        void publishReports(scope); // ends with the session
+        if (!('unreached' in next.value)) {
+          take(session, next.value);
+          void publishReports(scope); // ends with the session
+        } else if (!unreachedRate.isExceeded()) {
+          parts.onUnreached?.(next.value.unreached);
+        }
       }
     } catch (error) {
       session.over.abort(error);
@@ -271,11 +287,11 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
   }
 
   return {
-    async *session(hello, reports, signal) {
+    async *session(hello, words, signal) {
       signal.throwIfAborted();
       const session = begin(hello);
       const scope = AbortSignal.any([signal, session.over.signal]);
-      const listening = listen(session, reports, scope);
+      const listening = listen(session, words, scope);
       try {
         yield* directives(scope);
       } catch (error) {

@@ -1,6 +1,6 @@
 /** Answers to the daemons' side of the gRPC API: hands out models, takes artifacts and reports. */
 import { type ConfigArtifact, createArtifact, type Piece, piecesToSend } from '../../model/artifact.ts';
-import { type Requirements, requirementsOf } from '../../model/cluster.ts';
+import { needTheSame, type Requirements, requirementsOf } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { losesEndpoints } from '../../model/losses.ts';
 import { diffModels } from '../../model/patch.ts';
@@ -14,6 +14,7 @@ import type {
   ModelMessage,
   Refusal,
   RevisionRef,
+  SocketAddress,
   Submission,
   SubmitOutcome,
   WireHandlers,
@@ -22,6 +23,7 @@ import { refusal } from '../../wire/errors.ts';
 import type { ClusterStatus, DeliveryStatus, SessionStatus, StatusReport } from '../../wire/status-report.ts';
 import type { Board, ExtensionBoard, Rendered } from '../board.ts';
 import { type AgentsDesk, createAgentsDesk } from './agents.ts';
+import { createUnreached, type Unreached } from './unreached.ts';
 
 export interface ServeFacts {
   readonly version: string;
@@ -32,6 +34,8 @@ export interface ServeFacts {
   readonly clock?: Pick<Clock, 'now' | 'sleep'>;
   /** See `ReloadsPerMinute` of config.toml; default: no limit. */
   readonly reloadsPerMinute?: number | undefined;
+  /** Has services looked at that proxies could not reach; default: nobody looks. */
+  readonly lookAt?: ((serviceNames: readonly string[]) => void) | undefined;
 }
 
 /** How many revisions back an artifact may be and still be taken: rendering takes a moment, and the model may move meanwhile. */
@@ -64,11 +68,14 @@ export function createHandlers(board: Board, facts: ServeFacts, logger: Logger):
   }
 
   return {
-    components: [...desks.values()].map(({ agents }) => agents.component),
+    components: [...desks.values()].flatMap(({ agents, unreached }) => [
+      agents.component,
+      ...(unreached === undefined ? [] : [unreached.component]),
+    ]),
     watchModel: (caller, have, signal) => deskOf(caller).watch(have, signal),
     submitArtifact: async (caller, submission) => deskOf(caller).submit(submission),
     refuseRevision: async (caller, refused) => deskOf(caller).refuse(refused),
-    agentSession: (caller, hello, reports, signal) => deskOf(caller, 'proxy').agents.session(hello, reports, signal),
+    agentSession: (caller, hello, words, signal) => deskOf(caller, 'proxy').agents.session(hello, words, signal),
     fetchBlobs: async (caller, digests) => deskOf(caller, 'proxy').agents.blobs(digests),
     clusters: () => [...desks.values()].map((desk) => desk.status()),
   };
@@ -81,18 +88,22 @@ interface Desk {
   refuse(refused: Refusal): void;
   status(): ClusterSessions;
   readonly agents: AgentsDesk;
+  readonly unreached: Unreached | undefined;
 }
 
 function createDesk(extension: ExtensionBoard, board: Board, facts: ServeFacts, root: Logger): Desk {
   const { settings } = extension;
   const logger = root.child({ area: 'serve', extension: settings.name, serviceCluster: settings.serviceCluster });
   const known = createRevisionMemory();
-  const { epoch, clock = systemClock, reloadsPerMinute } = facts;
-  const agents = createAgentsDesk({ extension, board, epoch, clock, reloadsPerMinute, logger });
+  const { epoch, clock = systemClock, reloadsPerMinute, lookAt } = facts;
+  const unreached = lookAt && createUnreached({ name: settings.name, model: extension.model, lookAt, clock });
+  const onUnreached = unreached && ((addresses: readonly SocketAddress[]) => unreached.note(addresses));
+  const agents = createAgentsDesk({ extension, board, epoch, clock, reloadsPerMinute, onUnreached, logger });
   let watchers = 0;
 
   return {
     agents,
+    unreached,
     async *watch(have, signal) {
       watchers += 1;
       logger.info({ watchers }, 'extension connected');
@@ -202,9 +213,10 @@ function createRevisionMemory(): RevisionMemory {
       if (newest !== undefined && revised.revision.sequence <= newest.revision.sequence) {
         return;
       }
+      const isAsBefore = newest !== undefined && needTheSame(newest.model, revised.model);
       losses += newest !== undefined && losesEndpoints(newest.model, revised.model) ? 1 : 0;
       newest = revised;
-      last = sameOrNew(last, requirementsOf(revised.model));
+      last = isAsBefore && last !== undefined ? last : sameOrNew(last, requirementsOf(revised.model));
       const { digest } = revised.revision;
       known.delete(digest);
       known.set(digest, { revision: revised.revision, requirements: last, losses });

@@ -12,6 +12,7 @@ import { createAuthority } from '../../support/certificates.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
+import { printedSecrets, secretBytesOf } from '../../support/secret-bytes.ts';
 
 const HOSTS = ['only.test', 'inner.test', 'stranger.test', 'late.test'];
 const authority = createAuthority();
@@ -140,6 +141,15 @@ async function askTls(host: string): Promise<{ readonly status: number; readonly
   }
 }
 
+/** What `interlock explain` says of an address that nobody answers. */
+async function explained(url: string): Promise<string> {
+  const failed = interlock.exec('interlock_core', ['interlock', 'explain', url]).then(
+    (stdout) => Promise.reject(new Error(`served: ${stdout}`)),
+    (error: unknown) => (error as { readonly stdout: string }).stdout,
+  );
+  return await failed;
+}
+
 const until = (check: () => Promise<void>) => eventually(check, { timeoutMs: 120_000, everyMs: 250 });
 
 describe('https only', () => {
@@ -187,12 +197,30 @@ describe('a secret that is not there', () => {
     const findings = (await interlock.coreLog()).map((line) => line['finding']);
     expect(findings).toContainEqual(expect.objectContaining({ code: 'SECRET.MISSING', service: 'apps_late' }));
 
+    expect(await explained('https://late.test/')).toContain('its certificate does not exist as a Docker secret');
+
     const { certificate, key } = authority.issue(['late.test']);
     await createSecret('late', `${certificate}${key}`);
     await until(async () => {
       expect(firstLine((await askTls('late.test')).body)).toBe('late');
     });
     expect((await askTls('only.test')).status).toBe(200);
+  });
+});
+
+describe('a secret that cannot be used', () => {
+  it('is what interlock explain names, and plain HTTP is served', async () => {
+    await createSecret('garbage', 'no certificate in here');
+    await interlock.updateService('apps_late', (spec) => {
+      spec.Labels['com.docker.lb.ssl_cert'] = 'garbage';
+    });
+    await until(async () => {
+      const said = await explained('https://late.test/');
+      expect(said).toContain('the secret garbage cannot be used: the TLS handshake is refused');
+      expect(said).toContain('SECRET.NOT_PEM');
+    });
+    await expect(askTls('late.test')).rejects.toThrow(/unrecognized name|alert|ECONNRESET/i);
+    expect(firstLine((await ask('late.test')).body)).toBe('late');
   });
 });
 
@@ -213,19 +241,6 @@ describe('a client', () => {
 describe('logs', () => {
   const SERVICES = ['interlock_core', 'interlock-extension', 'interlock-proxy'];
 
-  /** The lines of private keys: whole ones are enough, and no line of a certificate is among them. */
-  function keyLines(text: string): readonly string[] {
-    return [...text.matchAll(/-----BEGIN [A-Z ]*PRIVATE KEY-----\n([\s\S]*?)-----END/g)].flatMap(([, body = '']) =>
-      body.split('\n').filter((line) => line.length > 16),
-    );
-  }
-
-  /** As it is, and as bytes are printed by mistake. */
-  function spellings(secret: string): readonly string[] {
-    const bytes = Buffer.from(secret);
-    return [secret, bytes.toString('base64').replace(/=+$/, ''), bytes.toString('hex'), bytes.join(',')];
-  }
-
   it('of all three hold no byte of a token or a key, with debug logs on', async () => {
     const tokens = await Promise.all(
       ['interlock-extension', 'interlock-proxy'].map((service) =>
@@ -235,9 +250,8 @@ describe('logs', () => {
         }),
       ),
     );
-    const secrets = [...tokens.map((token) => token.trim()), ...[...texts.values()].flatMap(keyLines)];
+    const secrets = [...tokens, ...texts.values()].flatMap(secretBytesOf);
     expect(secrets.length).toBeGreaterThan(8);
-    expect(secrets.every((secret) => secret.length > 16)).toBe(true);
     for (const service of SERVICES) {
       const log = await eventually(
         async () => {
@@ -247,8 +261,7 @@ describe('logs', () => {
         },
         { timeoutMs: 60_000, everyMs: 500 },
       );
-      const found = secrets.flatMap(spellings).filter((spelling) => log.includes(spelling));
-      expect(found.map((spelling) => `${service} printed ${spelling.slice(0, 4)}...`)).toEqual([]);
+      expect(printedSecrets(log, secrets), service).toEqual([]);
     }
   });
 });

@@ -1,6 +1,5 @@
 /** The commands for people on a real Swarm of two managers: what they print and how they exit. One bed for all of them. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceExplanation } from '../../../src/cli/explain/service.ts';
@@ -9,6 +8,8 @@ import type { RouteRow } from '../../../src/cli/show/routes.ts';
 import type { Check, Diagnosis } from '../../../src/wire/diagnosis.ts';
 import type { StatusReport } from '../../../src/wire/status-report.ts';
 import { type Swarm, startSwarm } from '../../support/bed.ts';
+import { blocksIn, CHECKOUT, firstCommand, readPage } from '../../support/docs-pages.ts';
+import { docsRunner } from '../../support/docs-runner.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
@@ -338,13 +339,25 @@ describe('"I labelled my service and nothing happens": interlock explain --servi
 });
 
 describe('docs/operate.md', () => {
-  const page = readFileSync(new URL('../../../docs/operate.md', import.meta.url), 'utf8');
-  const lines = [...page.matchAll(/^docker exec \$core interlock (.+)$/gm)].map(([, words = '']) => words);
+  const page = 'docs/operate.md';
+  const docs = docsRunner('test/e2e/operate/operate.test.ts');
+  const names = blocksIn(page, readPage(page))
+    .filter(({ language }) => language === 'sh')
+    .map(firstCommand);
 
-  it.each([...new Set(lines)])('interlock %s runs', async (words) => {
-    const { exitCode, stdout, stderr } = await inCore(...words.split(' '));
-    expect([0, 1], stderr).toContain(exitCode);
-    expect(`${stdout}${stderr}`).not.toBe('');
+  beforeAll(() => interlock.createApp({ name: 'puzzle', networks: ['app'], lb: {} }));
+  afterAll(() => interlock.removeService('puzzle'));
+
+  it.each(names)('%s: the block runs, and ends as the table says', async (name) => {
+    const { at } = await coreContainer();
+    const env = { ...process.env, DOCKER_HOST: `unix://${swarm.nodes[at]?.dockerSocket ?? ''}` };
+    // Nothing on stdout: core has not seen the puzzle yet.
+    const run = () => docs.run(page, name, { cwd: CHECKOUT, env });
+    await eventually(async () => expect(await run()).not.toBe(''), { timeoutMs: COMMAND_MS });
+  });
+
+  it('has no other block', () => {
+    expect(docs.left()).toEqual([]);
   });
 });
 

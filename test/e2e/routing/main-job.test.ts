@@ -1,13 +1,12 @@
 /** The main job on a real Swarm of three nodes: real engines, real NGINX, two proxies in host mode, hitless delivery, the watch feed. */
-import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AGENT_METRICS } from '../../../src/agent/metrics.ts';
 import { CORE_METRICS } from '../../../src/core/metrics/definitions.ts';
 import { EXTENSION_METRICS } from '../../../src/extension/metrics.ts';
+import { askAllTasks } from '../../support/ask-tasks.ts';
 import { startSwarm } from '../../support/bed.ts';
+import { CHECKOUT } from '../../support/docs-pages.ts';
+import { docsRunner } from '../../support/docs-runner.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
@@ -76,39 +75,12 @@ async function untilSettled(): Promise<void> {
   );
 }
 
-/** Prints what each task of a service answers: a status and a body, or the code of the error. */
-const ASK_ALL = `
-const { resolve4 } = require('node:dns/promises');
-const [service, path] = process.argv.slice(1);
-const ask = async (host) => {
-  try {
-    const answer = await fetch('http://' + host + ':9090' + path, { signal: AbortSignal.timeout(5000) });
-    return { status: answer.status, body: await answer.text() };
-  } catch (error) {
-    return { status: error.cause?.code ?? error.name, body: '' };
-  }
-};
-resolve4('tasks.' + service).then((hosts) => Promise.all(hosts.map(ask))).then((all) => console.log(JSON.stringify(all)));
-`;
+const docs = docsRunner('test/e2e/routing/main-job.test.ts');
 
-async function askAllTasks(
-  from: string,
-  service: string,
-  path: string,
-): Promise<readonly { readonly status: number | string; readonly body: string }[]> {
-  const text = await interlock.exec(from, ['node', '-e', ASK_ALL, service, path]);
-  return JSON.parse(text) as { status: number | string; body: string }[];
-}
-
-/** The page's own commands, with an image that is there. */
-async function startPrometheus(): Promise<void> {
-  const root = fileURLToPath(new URL('../../../', import.meta.url));
-  const page = await readFile(`${root}docs/howto/monitoring.md`, 'utf8');
-  const [, commands = ''] = /```sh\n([\s\S]*?)```/.exec(page) ?? [];
-  expect(commands).toContain('prom/prometheus');
-  const script = commands.replace('prom/prometheus', '--no-resolve-image --quiet interlock/demo:dev');
+/** A block of a page, on the manager. */
+function runBlock(page: string, block: string): Promise<string> {
   const env = { ...process.env, DOCKER_HOST: `unix://${interlock.swarm.managerSocket}` };
-  await promisify(execFile)('sh', ['-ec', script], { cwd: root, env, timeout: 120_000 });
+  return docs.run(page, block, { cwd: CHECKOUT, env });
 }
 
 describe('the main job', () => {
@@ -128,7 +100,7 @@ describe('the main job', () => {
   );
 
   it('tells what it does: metrics and readiness of all three on the control network alone', async () => {
-    await startPrometheus();
+    await runBlock('docs/howto/monitoring.md', 'docker config create prometheus.yml docker/monitoring/prometheus.yml');
     const daemons = [
       { service: 'interlock_core', metrics: CORE_METRICS, tasks: 1 },
       { service: 'interlock-extension', metrics: EXTENSION_METRICS, tasks: 1 },
@@ -137,37 +109,37 @@ describe('the main job', () => {
     for (const { service, metrics, tasks } of daemons) {
       await eventually(
         async () => {
-          const answers = await askAllTasks('prometheus', service, '/readyz');
+          const answers = await askAllTasks(interlock, 'prometheus', service, '/readyz');
           if (answers.length !== tasks || answers.some(({ status }) => status !== 200)) {
             throw new Error(`${service}: ${JSON.stringify(answers)}`);
           }
         },
         { timeoutMs: 90_000, everyMs: 500 },
       );
-      for (const { status, body } of await askAllTasks('prometheus', service, '/metrics')) {
+      for (const { status, body } of await askAllTasks(interlock, 'prometheus', service, '/metrics')) {
         expect(status).toBe(200);
         expect(Object.keys(metrics).filter((name) => !body.includes(`# TYPE ${name} `))).toEqual([]);
       }
     }
 
-    const [core] = await askAllTasks('prometheus', 'interlock_core', '/metrics');
+    const [core] = await askAllTasks(interlock, 'prometheus', 'interlock_core', '/metrics');
     expect(core?.body).toMatch(/^interlock_core_agent_sessions\{extension="default"\} 2$/m);
     expect(core?.body).toMatch(/^interlock_core_task_feed\{kind="watch"\} 1$/m);
     expect(core?.body).toMatch(/^interlock_core_extension_connected\{extension="default"\} 1$/m);
     expect(core?.body).toMatch(/^interlock_core_hosts\{extension="default"\} [1-9]/m);
     expect(core?.body).toMatch(/^interlock_core_docker_call_seconds_count\{call="createService"\} [1-9]/m);
     expect(core?.body).toMatch(/^interlock_core_events_total\{source="watch",kind="tasks?"\} [1-9]/m);
-    const [extension] = await askAllTasks('prometheus', 'interlock-extension', '/metrics');
+    const [extension] = await askAllTasks(interlock, 'prometheus', 'interlock-extension', '/metrics');
     expect(extension?.body).toMatch(/^interlock_extension_core_connected 1$/m);
     expect(extension?.body).toMatch(/^interlock_extension_checks_total\{outcome="passed"\} [1-9]/m);
-    for (const { body } of await askAllTasks('prometheus', 'interlock-proxy', '/metrics')) {
+    for (const { body } of await askAllTasks(interlock, 'prometheus', 'interlock-proxy', '/metrics')) {
       expect(body).toMatch(/^interlock_nginx_up 1$/m);
       expect(body).toMatch(/^interlock_nginx_requests_total [1-9]/m);
       expect(body).toMatch(/^interlock_nginx_workers\{state="accepting"\} [1-9]/m);
       expect(body).toMatch(/^interlock_agent_core_connected 1$/m);
     }
 
-    const outside = await askAllTasks('demo', 'interlock-proxy', '/metrics');
+    const outside = await askAllTasks(interlock, 'demo', 'interlock-proxy', '/metrics');
     expect(outside.map(({ status }) => status)).toEqual(Array.from({ length: PROXIES }, () => 'ECONNREFUSED'));
 
     await interlock.removeService('prometheus');
@@ -280,7 +252,7 @@ describe('the main job', () => {
   });
 
   it('leaves with docker stack rm, whole', async () => {
-    await interlock.cli('stack', 'rm', 'interlock');
+    await runBlock('docs/howto/uninstall.md', 'docker stack rm interlock');
     await eventually(
       async () => {
         const services = (await interlock.docker.listServices()) as unknown as { Spec: { Name: string } }[];
@@ -297,5 +269,9 @@ describe('the main job', () => {
       },
       { timeoutMs: 60_000, everyMs: 500 },
     );
+  });
+
+  it('has run every block of the pages that is its to run', () => {
+    expect(docs.left()).toEqual([]);
   });
 });

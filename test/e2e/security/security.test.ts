@@ -2,13 +2,23 @@
  * The closed house on a real Swarm of one node: core behind the filter of docker/socket-proxy, mutual TLS on the gRPC API. What the main job
  * takes works, nothing that core asks for is refused, and what the containers may do is as little as docs/security.md says.
  */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import Docker from 'dockerode';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Swarm, startSwarm } from '../../support/bed.ts';
 import { createAuthority } from '../../support/certificates.ts';
+import { CHECKOUT } from '../../support/docs-pages.ts';
+import { docsRunner } from '../../support/docs-runner.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../../support/interlock.ts';
+
+const FILTER_PAGE = 'docs/howto/socket-proxy.md';
+const FILTER_SED =
+  'sed \'s#^DockerURL = .*#DockerURL = "unix:///run/docker-filter/docker.sock"#\' docker/config.toml > docker/socket-proxy/config.toml';
+const docs = docsRunner('test/e2e/security/security.test.ts');
 
 let swarm: Swarm;
 let interlock: Interlock;
@@ -47,7 +57,7 @@ async function deployGeneration(generation: number): Promise<void> {
     const Data = Buffer.from(text).toString('base64');
     await docker.createSecret({ Name: `grpc-${name}-${generation}`, Data, Labels: {} });
   }
-  const config = `${defaultConfig().replace('/var/run/docker.sock', '/run/docker-filter/docker.sock')}
+  const config = `${await throughTheFilter(defaultConfig())}
 [GRPC]
 TLSCert = "/run/secrets/core-cert"
 TLSKey = "/run/secrets/core-key"
@@ -63,6 +73,17 @@ ClientTLSCACert = "grpc-ca-${generation}"
   });
   const deployed = interlock;
   cleanUps.unshift(() => deployed.down());
+}
+
+/** config.toml as the page's command makes it of docker/config.toml: the name of the filter's socket. */
+async function throughTheFilter(config: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'interlock-filter-'));
+  await mkdir(join(folder, 'docker/socket-proxy'), { recursive: true });
+  await writeFile(join(folder, 'docker/config.toml'), config);
+  await docs.run(FILTER_PAGE, FILTER_SED, { cwd: folder, env: process.env });
+  const made = await readFile(join(folder, 'docker/socket-proxy/config.toml'), 'utf8');
+  await rm(folder, { recursive: true });
+  return made;
 }
 
 function overlay(generation: number): string {
@@ -137,6 +158,10 @@ describe('behind a filter, and over mutual TLS', () => {
 
   it('nothing that core asked for was refused; what it never asks for is, and leaves a line', async () => {
     expect(await refused()).toEqual([]);
+    const env = { ...process.env, DOCKER_HOST: `unix://${swarm.managerSocket}` };
+    const log = await docs.run(FILTER_PAGE, 'docker service logs interlock_docker-filter', { cwd: CHECKOUT, env });
+    expect(log).toBe('');
+    expect(docs.left()).toEqual([]);
     const forbidden = [
       ['POST', '/containers/create'],
       ['GET', '/containers/json'],

@@ -11,11 +11,14 @@ import { run } from '../../../docker/dev/command.ts';
 import { findArchive, imageNames } from '../../../docker/dev/images.ts';
 import { findPlaces, type Places } from '../../../docker/dev/state.ts';
 import { type Swarm, startSwarm } from '../../support/bed.ts';
+import { blocksIn, firstCommand, readPage } from '../../support/docs-pages.ts';
+import { docsRunner } from '../../support/docs-runner.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
 
 const CHECKOUT = fileURLToPath(new URL('../../..', import.meta.url));
 const BED = join(CHECKOUT, 'docker/bed/swarm.sh');
+const DEMO_CURL = "curl -H 'Host: demo.local' http://127.0.0.1:8080/";
 
 interface Ended {
   readonly code: number | null;
@@ -31,6 +34,7 @@ interface Home {
   /** The checkout. */
   readonly root: string;
   readonly state: string;
+  readonly env: NodeJS.ProcessEnv;
   /** Runs docker/dev/run; interrupts it (Ctrl-C) once it has said `interruptAt`. */
   readonly call: (args: readonly string[], env?: Record<string, string>, interruptAt?: string) => Promise<Ended>;
   readonly remove: () => Promise<void>;
@@ -50,6 +54,7 @@ async function makeHome(): Promise<Home> {
   return {
     root: places.root,
     state: places.state,
+    env,
     call: (args, more = {}, interruptAt) => call([script, ...args], { ...env, ...more }, interruptAt),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
@@ -221,29 +226,33 @@ describe('a private engine', () => {
     expect((await home.call(['down'])).said).toContain('nothing to remove');
   });
 
-  it('runs the quick start, block by block as the page has it', async () => {
-    const { code, said } = await home.call(['up', '--private', '--port', String(port)]);
-    expect(code, said).toBe(0);
-    const [, host = ''] = /export DOCKER_HOST=(\S+)/.exec(said) ?? [];
-    const page = readFileSync(join(CHECKOUT, 'docs/quick-start.md'), 'utf8');
-    const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block);
-    expect(blocks.at(0)).toBe('npm run up\n');
-    expect(blocks.at(-1)).toBe('docker service rm hello\nrm hello.crt hello.pem\nnpm run down\n');
+  it('runs the quick start, block by block as the page has it, and what other pages say of npm run up', async () => {
+    const docs = docsRunner('test/e2e/up/up.test.ts');
+    const page = 'docs/quick-start.md';
+    const blocks = blocksIn(page, readPage(page)).filter(({ language }) => language === 'sh');
+    const names = blocks.map(firstCommand);
+    const options = { cwd: home.root, env: home.env, values: { port: String(port) }, timeoutMs: 240_000 };
+    const answers = [await docs.run(page, names[0] ?? '', options)];
+    const [, DOCKER_HOST = ''] = /export DOCKER_HOST=(\S+)/.exec(answers[0] ?? '') ?? [];
 
-    const env = { ...process.env, DOCKER_HOST: host, INTERLOCK_STATE: home.state };
-    const answers: string[] = [];
-    for (const block of blocks.slice(1, -1)) {
-      const script = block.replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`);
-      const runBlock = () =>
-        run(['bash', '-euc', script], { cwd: home.root, env, signal: AbortSignal.timeout(120_000) });
+    const inside = { ...options, env: { ...home.env, DOCKER_HOST } };
+    for (const name of names.slice(1, -1)) {
       // What only looks is repeated while the proxies roll: the page says that it exits with 1 then.
-      answers.push(await (script.startsWith('core=') ? eventually(runBlock, { timeoutMs: 60_000 }) : runBlock()));
+      answers.push(await docs.run(page, name, name.startsWith('core=') ? { ...inside, untilMs: 60_000 } : inside));
     }
     expect(answers.filter((answer) => answer.includes('Host: hello.local:8443'))).toHaveLength(1);
     expect(answers.at(-1)).toContain('served');
-    await docker(host, 'service', 'rm', 'hello');
-    expect((await home.call(['down'])).code).toBe(0);
-  }, 400_000);
+
+    const net =
+      'docker/bed/swarm.sh net-exec dev 1 curl --resolve app.example.org:8443:127.0.0.1 https://app.example.org:8443/';
+    expect(await docs.run('docs/howto/README.md', net, inside)).toContain('Host: hello.local:8443');
+    expect(await docs.run('README.md', 'npm run up', options)).toContain(`127.0.0.1:${port}`);
+    expect(await docs.run('README.md', DEMO_CURL, options)).toMatch(/^hostname: /m);
+
+    await docs.run(page, names.at(-1) ?? '', inside);
+    expect(existsSync(join(home.state, 'up'))).toBe(false);
+    expect(docs.left()).toEqual([]);
+  }, 500_000);
 
   it('comes back after a power loss; what is left of it goes even when parts have died', async () => {
     expect((await home.call(['up', '--private', '--port', String(port)])).code).toBe(0);

@@ -145,6 +145,33 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
     expect(await ask()).toBe('12');
   });
 
+  it('reloads NGINX once at a time, and not for what was overtaken meanwhile', async () => {
+    const core = await startCore();
+    core.deliver(file('0'));
+    await using agent = await startAgent();
+    await agent.master();
+    await eventually(async () => (await ask()) === '0');
+    const steps = async (since: number) =>
+      (await agent.log())
+        .slice(since)
+        .filter(({ stage }) => stage === 'sent' || stage === 'applied')
+        .map(({ stage }) => String(stage));
+    const since = (await agent.log()).length;
+    let digest = '';
+    for (let change = 1; change <= 100; change += 1) {
+      digest = core.deliver(file(String(change)));
+      await ask(); // as fast as NGINX answers
+    }
+    await eventually(() => core.session()?.artifactDigest === digest);
+    expect(await ask()).toBe('100');
+
+    const taken = await steps(since);
+    const reloads = taken.length / 2;
+    expect(taken).toEqual(Array.from({ length: reloads }, () => ['sent', 'applied']).flat());
+    expect(reloads).toBeGreaterThan(1);
+    expect(reloads).toBeLessThan(50);
+  });
+
   it('keeps the old file when NGINX refuses the new one, and brings its words to core', async () => {
     const core = await startCore();
     const good = core.deliver(file('good'));

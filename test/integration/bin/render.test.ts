@@ -125,7 +125,10 @@ describe('a saved Swarm', { timeout: 60_000 }, () => {
 
   it('gives each extension its folder, all findings, and 1 with --strict only', async () => {
     const state = fresh('state');
-    await run('snapshot', '--out', state, '-H', fake.dockerUrl);
+    const saved = await run('snapshot', '--out', state, '--json', '-H', fake.dockerUrl);
+    expect(JSON.parse(saved.out)).toMatchObject({
+      written: expect.arrayContaining([{ file: 'nodes.json', objects: 1 }]) as unknown,
+    });
     const out = fresh('out');
     expect((await run('render', '-c', config, '--state', state, '--out', out)).code).toBe(0);
     expect((await readdir(out)).sort()).toEqual(['default', 'findings.json', 'other']);
@@ -133,6 +136,11 @@ describe('a saved Swarm', { timeout: 60_000 }, () => {
     expect(await read(out, 'other', 'nginx.conf')).not.toContain('shop.local');
     const findings = JSON.parse(await read(out, 'findings.json')) as Finding[];
     expect(findings).toContainEqual(expect.objectContaining({ code: 'LABEL.HOSTS_INVALID', service: 'wrong' }));
+    const forScripts = await run('render', '-c', config, '--state', state, '--out', out, '--json');
+    expect(JSON.parse(forScripts.out)).toEqual({
+      written: ['default/nginx.conf', 'other/nginx.conf', 'findings.json'],
+      findings,
+    });
     // Over the earlier output, for CI.
     const strict = await run('render', '-c', config, '--state', state, '--out', out, '--strict');
     expect(strict.code).toBe(1);

@@ -103,6 +103,23 @@ describe('a new artifact, when the proxies have agents', () => {
     expect(world.writes()).toEqual([]);
   });
 
+  it('that somebody removes from Swarm again is stored anew within a minute', async () => {
+    const core = await settledCore();
+    core.render('two');
+    await core.pass(6_000);
+    await eventually(() => world.stored().includes('two'));
+    for (const { ID, Spec } of world.fake.swarm.store.configs.values()) {
+      if (Buffer.from(Spec.Data ?? '', 'base64').toString() === 'two') {
+        world.fake.swarm.store.configs.delete(ID);
+      }
+    }
+    expect(world.stored()).toEqual(['one']);
+    world.fake.forgetCalls();
+    await core.pass(90_000);
+    await eventually(() => world.stored().includes('two'));
+    expect(world.writes()).toEqual(['POST /configs/create']);
+  });
+
   it('is stored when core stops, and the next core writes nothing', async () => {
     const core = await settledCore();
     core.render('two');

@@ -128,8 +128,9 @@ describe('uninstall', () => {
     });
     const before = names();
 
-    const { exitCode, text, asked } = await remove(STACK);
+    const { exitCode, text, facts, asked } = await remove(STACK);
     expect(exitCode).toBe(1);
+    expect(facts).toMatchObject({ outcome: 'core-runs', cores: ['some_core', 'interlock_second'] });
     expect(text).toContain('docker service rm some_core\n');
     expect(text).toContain('docker service rm interlock_second\n');
     expect([asked, names()]).toEqual([[], before]);
@@ -169,9 +170,13 @@ describe('uninstall', () => {
       } as never,
     });
 
-    const { exitCode, text } = await remove(STACK);
+    const { exitCode, text, facts } = await remove(STACK);
 
     expect(exitCode).toBe(1);
+    expect(facts.outcome).toBe('incomplete');
+    expect(facts.objects.filter(({ state }) => state === 'there')).toEqual([
+      expect.objectContaining({ name: 'proxy.default.1', reason: expect.stringContaining('in use') as string }),
+    ]);
     expect(text).toMatch(/NOT removed: config proxy\.default\.1: .*in use/);
     expect(names()).toEqual(['proxy.default.1', 'user']);
   });
@@ -215,10 +220,19 @@ describe('the command', { timeout: 40_000 }, () => {
       err: expect.stringContaining('--yes') as string,
     });
     expect(names()).toHaveLength(4);
+    const planned = await run('--stack', 'interlock', '--dry-run', '--json');
+    expect(JSON.parse(planned.out)).toMatchObject({
+      outcome: 'would-remove',
+      objects: expect.arrayContaining([{ kind: 'service', name: 'default-proxy', state: 'there' }]) as unknown,
+    });
     expect(await run('--stack', 'interlock', '--yes')).toMatchObject({
       code: 0,
       out: expect.stringContaining('removed service default-proxy\n') as string,
     });
     expect(names()).toEqual([]);
+    expect(JSON.parse((await run('--stack', 'interlock', '--yes', '--json')).out)).toEqual({
+      outcome: 'nothing-there',
+      objects: [],
+    });
   });
 });

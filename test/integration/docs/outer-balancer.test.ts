@@ -1,12 +1,9 @@
 /** The HAProxy of docs/howto/client-addresses.md, as printed but for addresses, before two real proxies with the lines printed above it. */
-import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runBed } from '../../support/bed.ts';
 import { createAuthority } from '../../support/certificates.ts';
 import { eventually } from '../../support/eventually.ts';
+import { moved, printedHaproxy, startHaproxy } from '../../support/haproxy.ts';
 import { freePort, type RunningNginx, startNginx } from '../../support/nginx.ts';
 import { local } from '../../support/render-models.ts';
 import { type EchoService, type RawAnswer, sendRaw, startEcho } from '../nginx/services.ts';
@@ -35,10 +32,20 @@ beforeAll(async () => {
   ] as const;
   proxies = await Promise.all(inner.map((listen) => startProxy(listen)));
   cleanUps.unshift(() => Promise.all(proxies.map((proxy) => proxy.stop())));
-  const page = await readFile(PAGE, 'utf8');
-  expect(page).toContain(TOML);
-  const [, printed = ''] = /```haproxy\n([\s\S]*?)```/.exec(page) ?? [];
-  await startHaproxy(moved(printed, inner));
+  expect(await readFile(PAGE, 'utf8')).toContain(TOML);
+  const here = (port: number): string => `127.0.0.1:${port}`;
+  const haproxy = await startHaproxy(
+    moved(await printedHaproxy('of the port'), [
+      ['10.0.0.11:80', here(inner[0].http)],
+      ['10.0.0.12:80', here(inner[1].http)],
+      ['10.0.0.11:443', here(inner[0].tls)],
+      ['10.0.0.12:443', here(inner[1].tls)],
+      ['bind :80', `bind ${here(http)}`],
+      ['bind :443', `bind ${here(tls)}`],
+    ]),
+  );
+  cleanUps.unshift(() => haproxy.stop());
+  await eventually(async () => expect((await ask()).status).toBe(200), { timeoutMs: 20_000 });
 }, 120_000);
 
 afterAll(async () => {
@@ -54,46 +61,6 @@ function startProxy({ http, tls }: typeof ports): Promise<RunningNginx> {
     { tls: { 'app.test': terminate('cert') }, header: listenOn(http, tls) },
   );
   return startNginx(filesOf(model, OPTIONS), secrets);
-}
-
-/** The page's text, with addresses of this machine. */
-function moved(printed: string, [one, two]: readonly [typeof ports, typeof ports]): string {
-  const addresses: readonly (readonly [string, number])[] = [
-    ['10.0.0.11:80', one.http],
-    ['10.0.0.12:80', two.http],
-    ['10.0.0.11:443', one.tls],
-    ['10.0.0.12:443', two.tls],
-    ['bind :80', ports.http],
-    ['bind :443', ports.tls],
-  ];
-  return addresses.reduce((text, [from, to]) => {
-    const line = new RegExp(`${from.replaceAll('.', '\\.')}$`, 'm');
-    expect(text).toMatch(line);
-    return text.replace(line, `${from.startsWith('bind') ? 'bind ' : ''}127.0.0.1:${to}`);
-  }, printed);
-}
-
-async function startHaproxy(config: string): Promise<void> {
-  const binary = (await runBed('debian.sh', ['tool', 'haproxy'])).stdout.trim();
-  const folder = await mkdtemp(join(tmpdir(), 'interlock-howto-'));
-  cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-  const file = join(folder, 'haproxy.cfg');
-  await writeFile(file, config);
-  const child = spawn(binary, ['-db', '-f', file], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const words: string[] = [];
-  child.stderr.on('data', (chunk: Buffer) => words.push(chunk.toString()));
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  cleanUps.unshift(() => {
-    child.kill('SIGTERM');
-    return ended;
-  });
-  await eventually(
-    async () => {
-      expect(child.exitCode, words.join('')).toBeNull();
-      expect((await ask()).status).toBe(200);
-    },
-    { timeoutMs: 20_000 },
-  );
 }
 
 function ask(headers = ''): Promise<RawAnswer> {

@@ -2,9 +2,10 @@
  * Faults between core and its proxies. Each test makes the same claim: the last good configuration serves, and the newest one arrives by
  * itself.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { TokenRole } from '../../../src/core/access/names.ts';
 import { createCell } from '../../../src/runtime/cell.ts';
 import { createWireClient } from '../../../src/wire/client.ts';
 import type { AgentReport } from '../../../src/wire/contract.ts';
@@ -234,6 +235,77 @@ describe('the extension', { timeout: 120_000 }, () => {
     await world.serves('one.local');
     expect(await agent.master()).toBe(master);
   });
+});
+
+const OTHER = `
+[Extensions.other]
+ServiceCluster = "other"
+ServiceName = "other-extension"
+ProxyServiceName = "other-proxy"
+PublishedPort = 8081
+`;
+
+const WRONG_TOKENS = [
+  ['none', () => undefined, 'unauthenticated'],
+  ['a wrong one', () => 'w'.repeat(43), 'unauthenticated'],
+  ["another cluster's", (role: TokenRole) => tokenIn(world.fake, 'other', role), 'permission-denied'],
+] as const;
+
+describe('who has not its own token', { timeout: 120_000 }, () => {
+  /** Heard by who was refused, in the words of core. */
+  const isRefused = (log: readonly Record<string, unknown>[], reason: string) =>
+    log.some(({ err }) => (err as { facts?: { reason?: string } } | undefined)?.facts?.reason === reason);
+
+  it.each(WRONG_TOKENS)(
+    'as a proxy, with %s, serves the file that is mounted; with its own again what is newest',
+    async (_what, wrong, reason) => {
+      const daemons = await world.withLines(OTHER);
+      daemons.startCore();
+      daemons.startExtension();
+      world.setHosts('one.local');
+      await eventually(() => tokenIn(world.fake, 'other', 'proxy') !== undefined);
+      await using agent = await world.startProxy({ token: wrong('proxy') ?? null });
+      const master = await agent.master();
+      await world.serves('one.local');
+      world.setHosts('one.local,two.local');
+      await eventually(() => expect(daemons.log.filter(({ msg }) => msg === 'artifact accepted')).toHaveLength(2));
+      await eventually(async () => isRefused(await agent.log(), reason));
+      expect(await world.ask('one.local')).toBe(200);
+      expect(await world.ask('two.local')).toBe(503);
+
+      await writeFile(join(agent.runDir, 'secrets/interlock-token'), tokenIn(world.fake, 'default', 'proxy') ?? '');
+      await world.serves('two.local');
+      expect(await agent.master()).toBe(master);
+    },
+  );
+
+  it.each(WRONG_TOKENS)(
+    'as an extension, with %s, changes nothing; with its own again it renders what is newest',
+    async (_what, wrong, reason) => {
+      const daemons = await world.withLines(OTHER);
+      daemons.startCore();
+      const first = daemons.startExtension();
+      world.setHosts('one.local');
+      await using agent = await world.startProxy();
+      const master = await agent.master();
+      await world.serves('one.local');
+      await first.stop();
+
+      const before = daemons.log.length;
+      const ofExtension = () => daemons.log.slice(before).filter(({ component }) => component === 'extension');
+      let hasItsOwn = false;
+      daemons.startExtension('default', () =>
+        hasItsOwn ? tokenIn(world.fake, 'default', 'extension') : wrong('extension'),
+      );
+      world.setHosts('one.local,two.local');
+      await eventually(() => isRefused(ofExtension(), reason));
+      expect(await world.ask('one.local')).toBe(200);
+      expect(await world.ask('two.local')).toBe(503);
+      hasItsOwn = true;
+      await world.serves('two.local');
+      expect(await agent.master()).toBe(master);
+    },
+  );
 });
 
 describe('a file above what Swarm stores as it is', { timeout: 180_000 }, () => {

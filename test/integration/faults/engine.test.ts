@@ -7,12 +7,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createDockerodeEngine } from '../../../src/core/engine/dockerode-engine.ts';
-import type { EngineApi } from '../../../src/core/engine/engine-api.ts';
 import type { EventMessage } from '../../../src/swarmkit/messages.ts';
 import { type ControlSocket, openControlSocket } from '../../fakes/control-socket.ts';
 import type { FakeEngine } from '../../fakes/engine/fake-engine.ts';
 import { eventually } from '../../support/eventually.ts';
+import { dyingEngine } from './dying-engine.ts';
 import { createFaultWorld, type FaultWorld, type FaultWorldOptions, storedConfigs } from './world.ts';
 
 const cleanUps: (() => Promise<unknown>)[] = [];
@@ -169,48 +168,6 @@ describe('an engine that restarts under core', { timeout: 120_000 }, () => {
   });
 });
 
-const WRITES = [
-  'createSecret',
-  'removeSecret',
-  'createConfig',
-  'removeConfig',
-  'createService',
-  'updateService',
-  'removeService',
-] as const satisfies readonly (keyof EngineApi)[];
-
-/** The `last`th write is carried out and its answer never heard: core is killed there. `writes` counts. */
-function dyingEngine(dockerUrl: string, last: number): { readonly engine: EngineApi; readonly writes: string[] } {
-  const real = createDockerodeEngine({ dockerUrl });
-  const writes: string[] = [];
-  const engine = new Proxy(real, {
-    get(target, name, receiver) {
-      const method: unknown = Reflect.get(target, name, receiver);
-      if (typeof method !== 'function' || !WRITES.some((write) => write === name)) {
-        return method;
-      }
-      return async (...given: readonly unknown[]): Promise<unknown> => {
-        if (writes.length >= last) {
-          return await forever(given.at(-1));
-        }
-        const answer: unknown = await Reflect.apply(method, target, given);
-        writes.push(String(name));
-        return writes.length >= last ? await forever(given.at(-1)) : answer;
-      };
-    },
-  });
-  return { engine, writes };
-}
-
-function forever(signal: unknown): Promise<never> {
-  return new Promise((_, reject) => {
-    if (!(signal instanceof AbortSignal)) {
-      throw new Error('a write without a signal');
-    }
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-  });
-}
-
 /** Names of what core made, without the parts that count up. */
 function objectsOf({ fake }: FaultWorld): Readonly<Record<string, readonly string[]>> {
   const { services, configs, secrets } = fake.swarm.store;
@@ -226,11 +183,12 @@ describe('a core that is killed after each step of its first publish', { timeout
   it.each([1, 2, 3, 4, 5])('step %i of 5: the next one comes to the same objects, none of them twice', async (step) => {
     const world = await openWorld();
     world.setHosts('one.local');
-    const { engine, writes } = dyingEngine(world.fake.dockerUrl, step);
+    const { engine, writes, end } = dyingEngine(world.fake.dockerUrl, step);
     const first = world.daemons.startCore(engine);
     world.daemons.startExtension();
     const whole = () => world.daemons.served()?.includes('one.local') === true;
     await eventually(() => expect(writes).toEqual(FIRST_PUBLISH.slice(0, step)), { timeoutMs: 20_000 });
+    end();
     await first.stop();
     world.daemons.startCore();
     await eventually(whole, { timeoutMs: 20_000 });

@@ -38,16 +38,20 @@ export interface ProxyOptions {
   /** Where the agent finds core; default core itself. */
   readonly endpoint?: string;
   readonly mounted?: string | Uint8Array;
+  /** What it says instead of its own token; `null`: none is mounted. */
+  readonly token?: string | null;
 }
 
 export interface FaultWorldOptions {
   readonly engine?: FakeEngineOptions;
   readonly controlSocket?: string;
+  /** Where commands find core. */
+  readonly operatorSocket?: string;
 }
 
 export const MANAGER = { hostname: 'm1', role: 'manager', address: '127.0.0.1' } as const;
 
-export async function createFaultWorld({ engine = {}, controlSocket }: FaultWorldOptions = {}): Promise<FaultWorld> {
+export async function createFaultWorld({ engine = {}, ...sockets }: FaultWorldOptions = {}): Promise<FaultWorld> {
   const application = createServer((_request, response) => response.end('the application'));
   await new Promise<void>((resolve) => application.listen(0, '127.0.0.1', resolve));
   const { port: published } = application.address() as AddressInfo; // a TCP server has no other kind of address
@@ -57,7 +61,7 @@ export async function createFaultWorld({ engine = {}, controlSocket }: FaultWorl
   const prepare = async (lines: string): Promise<Daemons> => {
     const daemons = await prepareDaemons(fake, table(port, sslPort, lines), {
       port: corePort,
-      ...(controlSocket === undefined ? {} : { controlSocket }),
+      ...sockets,
     });
     all.push(daemons);
     return daemons;
@@ -89,11 +93,11 @@ export async function createFaultWorld({ engine = {}, controlSocket }: FaultWorl
         EndpointSpec: { Ports: [{ Protocol: 'tcp', TargetPort: 8080, PublishedPort: published, PublishMode: 'host' }] },
       });
     },
-    async startProxy({ endpoint = `127.0.0.1:${corePort}`, mounted } = {}) {
+    async startProxy({ endpoint = `127.0.0.1:${corePort}`, mounted, token: said } = {}) {
       const { file, task, token } = await eventually(() => taskOf(fake, daemons), { timeoutMs: 20_000 });
       return startAgentProcess({
         mounted: mounted ?? file,
-        secrets: { 'interlock-token': token },
+        secrets: said === null ? {} : { 'interlock-token': said ?? token },
         env: {
           INTERLOCK_ENDPOINT: endpoint,
           INTERLOCK_EXTENSION: 'default',

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createArtifact, manifestOf, type PieceRef, pieceOf } from '../../../src/model/artifact.ts';
 import { createFinding } from '../../../src/model/finding.ts';
+import type { IpAddress, Port } from '../../../src/model/names.ts';
 import { sha256Hex } from '../../../src/model/revision.ts';
 import {
   type AgentMessage,
@@ -16,7 +17,9 @@ import {
 } from '../../../src/wire/agent-codec.ts';
 import { assembleBlobs, piecesOf } from '../../../src/wire/blobs.ts';
 import type { AgentDirective, AgentOutcome } from '../../../src/wire/contract.ts';
-import { BLOB_PIECE_BYTES, MAX_PIECES } from '../../../src/wire/limits.ts';
+import { BLOB_PIECE_BYTES, MAX_PIECES, MAX_UNREACHED } from '../../../src/wire/limits.ts';
+import type { AgentMessageMessage } from '../../../src/wire/messages.ts';
+import { messageType } from '../../../src/wire/proto.ts';
 
 const digests = fc.stringMatching(/^[0-9a-f]{64}$/);
 const ids = fc.stringMatching(/^[A-Za-z0-9._-]{1,30}$/);
@@ -42,6 +45,18 @@ const messages: fc.Arbitrary<AgentMessage> = fc.oneof(
   fc.record({
     kind: fc.constant('report' as const),
     report: fc.record({ artifactDigest: digests, outcome: outcomes, durationMs: fc.nat(), findings }),
+  }),
+  fc.record({
+    kind: fc.constant('unreached' as const),
+    report: fc.record({
+      unreached: fc.array(
+        fc.record({
+          address: fc.oneof(fc.ipV4(), fc.constant('fd00::5')).map((text) => text as IpAddress),
+          port: fc.integer({ min: 1, max: 65_535 }).map((value) => value as Port),
+        }),
+        { maxLength: MAX_UNREACHED },
+      ),
+    }),
   }),
 );
 
@@ -73,6 +88,40 @@ describe('what agent and core say to each other', () => {
       const hello = { taskId, nodeId: '', proxyVersion: '', artifactDigest: undefined };
       expect(() => decodeAgentMessage(encodeAgentMessage({ kind: 'hello', hello }))).toThrow(/taskId/);
     }
+  });
+
+  it('names what was not reached by address and port, and by nothing else', () => {
+    const one = (address: string, port: number): AgentMessage => ({
+      kind: 'unreached',
+      report: { unreached: [{ address: address as IpAddress, port: port as Port }] },
+    });
+    for (const [address, port] of [
+      ['demo.local', 80],
+      ['10.0.0.1;', 80],
+      ['FD00::5', 80],
+      ['', 80],
+      ['10.0.0.1', 0],
+      ['10.0.0.1', 65_536],
+    ] as const) {
+      expect(() => decodeAgentMessage(encodeAgentMessage(one(address, port)))).toThrow(/addresses\[0\]/);
+    }
+  });
+
+  it('is cut to 64 addresses by who sends it, and refused with more by who reads it', () => {
+    const unreached = Array.from({ length: 100 }, () => ({ address: '10.0.0.1' as IpAddress, port: 80 as Port }));
+    const sent = encodeAgentMessage({ kind: 'unreached', report: { unreached } });
+    expect(decodeAgentMessage(sent)).toMatchObject({ report: { unreached: { length: MAX_UNREACHED } } });
+    const uncut = messageType<AgentMessageMessage>('interlock.v1.AgentMessage').encode({
+      unreached: { addresses: unreached },
+    });
+    expect(() => decodeAgentMessage(uncut)).toThrow(/more than 64/);
+  });
+
+  it('says whether core takes word of what was not reached, in each directive', () => {
+    expect(decodeDirective(encodeDirective({ kind: 'none', takesUnreached: true }))).toEqual({
+      kind: 'none',
+      takesUnreached: true,
+    });
   });
 
   it('is a manifest with its revision, or nothing', () => {

@@ -4,13 +4,14 @@ import { runCommand } from '../../support/run-command.ts';
 
 describe('every command', () => {
   it.each(COMMANDS.map(({ name }) => name))(
-    '%s says with --help what it is for, how to use it, and its exit codes',
+    '%s says with --help what it is for, how to use it, and that it has JSON for scripts',
     async (name) => {
       const { exitCode, stdout, stderr } = await runCommand([name, '--help']);
 
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
       expect(stdout).toMatch(new RegExp(`^interlock ${name}: `));
       expect(stdout).toContain('\nUsage\n');
+      expect(stdout).toMatch(/^ {2}--json\b/m);
       expect(stdout).toMatch(/\n$/);
     },
   );
@@ -20,6 +21,12 @@ describe('every command', () => {
 
     expect(exitCode).toBe(64);
     expect(stderr).toBe(`interlock ${name}: Unknown option '--no-such-option' (interlock ${name} --help)\n`);
+  });
+
+  it.each(COMMANDS.map(({ name }) => name))('%s takes --json', async (name) => {
+    const { stderr } = await runCommand([name, '--json', '--no-such-option']);
+
+    expect(stderr).toContain("Unknown option '--no-such-option'");
   });
 });
 

@@ -5,12 +5,14 @@ import { explainUrl, servicesBehind, type UrlExplanation } from '../../../src/cl
 import { parseRequest } from '../../../src/model/answer.ts';
 import type { ClusterModel } from '../../../src/model/cluster.ts';
 import { createFinding, type Finding } from '../../../src/model/finding.ts';
+import { parseSecretName, type SecretName } from '../../../src/model/names.ts';
 import type { ClusterStatus, StatusReport } from '../../../src/wire/status-report.ts';
 import type { ServiceView, TaskView } from '../../../src/wire/swarm-view.ts';
 import { endpoint, model } from '../../support/render-models.ts';
 import { revisionOf, SAMPLE_STATUS } from '../../support/wire.ts';
 
 const EMPTY = model({});
+const [CERTIFICATE, AUTHORITY] = ['cert', 'ca'].map(parseSecretName) as [SecretName, SecretName];
 
 function clusterOf(cluster: ClusterModel, part: Partial<ClusterStatus> = {}): ClusterStatus {
   return {
@@ -191,6 +193,74 @@ describe('a URL', () => {
       verdict: 'not-served',
       summary: "app is left out of the proxies' file: NGINX says no.",
       findings: [{ code: 'RENDER.SERVICE_LEFT_OUT' }],
+    });
+  });
+
+  describe('with a secret that the proxies cannot use', () => {
+    const { hosts, pools } = WEB;
+    const models = [
+      {
+        ...WEB,
+        hosts: hosts.map((host) => ({
+          ...host,
+          tls: {
+            kind: 'terminate' as const,
+            certificate: { secret: CERTIFICATE, path: '/x' },
+            key: undefined,
+            only: false,
+          },
+        })),
+        pools: pools.map((pool) => ({
+          ...pool,
+          upstreamTls: { kind: 'on' as const, verify: { kind: 'required' as const, ca: AUTHORITY } },
+        })),
+      },
+    ];
+
+    it('is not served over https, and over plain HTTP it is', () => {
+      const findings = [createFinding('SECRET.NOT_PEM', 'Store PEM.', { value: CERTIFICATE })];
+      expect(explain('https://web.test/', { models, findings })).toMatchObject({
+        verdict: 'not-served',
+        summary: 'the secret cert cannot be used: the TLS handshake is refused',
+        findings: [{ code: 'SECRET.NOT_PEM' }],
+      });
+      expect(explain('http://web.test/', { models, findings })).toMatchObject({
+        verdict: 'served',
+        findings: [{ code: 'SECRET.NOT_PEM' }],
+      });
+    });
+
+    it('that only warns is told of and served', () => {
+      const findings = [createFinding('SECRET.EXPIRED', 'Renew it.', { value: CERTIFICATE })];
+      const { verdict, findings: told } = explain('https://web.test/', { models, findings });
+      expect([verdict, told.map(({ code }) => code)]).toEqual(['served', ['SECRET.EXPIRED']]);
+    });
+
+    it('that services are verified with answers 502', () => {
+      const findings = [createFinding('SECRET.CA_UNUSABLE', 'Store PEM.', { value: AUTHORITY })];
+      expect(explain('http://web.test/', { models, findings })).toMatchObject({
+        verdict: 'not-served',
+        summary: 'the CA in the secret ca cannot be used, so the service cannot be verified: 502',
+      });
+    });
+
+    it('is named by its service too, which is served over plain HTTP', () => {
+      const [cluster] = models;
+      const findings = [createFinding('SECRET.KEY_MISMATCH', 'Store the right key.', { value: CERTIFICATE })];
+      const { verdict, steps } = explainService({
+        service: view,
+        status: { ...SAMPLE_STATUS, clusters: models.map((each) => clusterOf(each)), findings },
+        routes: {
+          clusters: models.map((each) => ({ revision: revisionOf(each, 1), model: cluster ?? each })),
+          nodes: [],
+        },
+      });
+      expect(verdict).toBe('served');
+      expect(steps).toContainEqual({
+        state: 'note',
+        text: 'the secret cert cannot be used: the TLS handshake is refused',
+        advice: 'Store the right key.',
+      });
     });
   });
 

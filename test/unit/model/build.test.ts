@@ -59,6 +59,14 @@ describe('buildModels', () => {
     expect(addresses(model)).toEqual([]);
   });
 
+  it.each(['unknown', 'disconnected'] as const)(
+    'keeps a task on a node that is %s, as Swarm itself does while nodes look for a new leader',
+    (state) => {
+      const { model } = build({ nodes: [node({ state })], services: [service()], tasks: [task()] }, [intent()]);
+      expect(addresses(model)).toEqual(['10.0.1.3:8080']);
+    },
+  );
+
   it('takes the only published target port when there is no port label', () => {
     const one = service({ ports: [{ protocol: 'tcp', mode: 'ingress', targetPort: 3000, publishedPort: 30000 }] });
     const { model } = build({ services: [one], tasks: [task()] }, [intent({ port: undefined }, one)]);

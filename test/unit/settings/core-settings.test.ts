@@ -78,6 +78,21 @@ describe('parseCoreSettings', () => {
     expect(settings.extensions[0]?.readyPort).toBe(8081);
   });
 
+  it.each([
+    ['ProxyLeaveDelay = "10s"', 'found 10s, expected less than ProxyStopGracePeriod, which is 10s where it is not set'],
+    [
+      'ProxyLeaveDelay = "1m30s"\nProxyStopGracePeriod = "45s"',
+      'found 90s, expected less than ProxyStopGracePeriod, which is 45s',
+    ],
+  ])('takes no delay of leaving in which Swarm would kill the proxy: %s', (lines, words) => {
+    expect(problemsOf(`[Extensions.default]\n${lines}`)).toEqual([`Extensions.default.ProxyLeaveDelay: ${words}`]);
+  });
+
+  it('takes a delay of leaving that is shorter than the grace period', () => {
+    const { settings } = parse('[Extensions.default]\nProxyLeaveDelay = "10s"\nProxyStopGracePeriod = "11s"');
+    expect(settings.extensions[0]).toMatchObject({ proxyLeaveDelayMs: 10_000, proxyStopGracePeriodMs: 11_000 });
+  });
+
   it('fills in every default of a file with one empty extension', () => {
     const { settings, findings } = parse('[Extensions.default]');
     expect(findings).toEqual([]);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterModel } from '../../../src/model/cluster.ts';
 import { digestModel } from '../../../src/model/revision.ts';
+import { decodeAgentMessage, decodeDirective } from '../../../src/wire/agent-codec.ts';
 import { decodeRefusal, decodeSubmission, encodeRefusal, encodeSubmission } from '../../../src/wire/artifact-codec.ts';
 import type { RevisionRef } from '../../../src/wire/contract.ts';
 import { decodeModelMessage, encodeModelMessage } from '../../../src/wire/model-codec.ts';
@@ -134,9 +135,27 @@ describe('bytes of an older peer', () => {
     expect(rest).toEqual(others);
     expect(blobs[0]?.digest).toBe(expected[0]?.digest);
   });
+
+  it('hold directives of a core that takes no word of endpoints that were not reached', () => {
+    expect(decodeDirective(Buffer.from(RECORDED.noDirective, 'base64'))).toEqual({ kind: 'none' });
+    const directive = decodeDirective(Buffer.from(RECORDED.directive, 'base64'));
+    expect(directive).toMatchObject({ kind: 'serve', revision: { sequence: 3 } });
+    expect(directive).not.toHaveProperty('takesUnreached');
+  });
+
+  it("hold an agent's report", () => {
+    expect(decodeAgentMessage(Buffer.from(RECORDED.report, 'base64'))).toEqual({
+      kind: 'report',
+      report: { artifactDigest: 'a'.repeat(64), outcome: { kind: 'applied' }, durationMs: 5, findings: [] },
+    });
+  });
 });
 
 const RECORDED = {
+  noDirective: '',
+  directive:
+    'CkkKQGFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWEQAxgHIgFlEqIBCkA3MzI5OTBkMDUwYTlmYmViOGVlZDUzNWJkNGQ0MWQ4NzQ1ZmQyNWVlMTgwNzY2OTQwYTJjNGQxMWZkYmU5YTg4El4KFS9ldGMvbmdpbngvbmdpbnguY29uZhCkAhgBIkAyZDcxMTY0MmI3MjZiMDQ0MDE2MjdjYTlmYmFjMzJmNWM4NTMwZmIxOTAzY2M0ZGIwMjI1ODcxNzkyMWE0ODgx',
+  report: 'EkYKQGFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWESACgF',
   full: 'Ck0KQGEzZDJkNjc1NWI3ZDIzYzczMzM1MzUwYjdiMDdiNzc2MjAxM2U4NjIwNGQyMjI5ZjYwYmI3YWJhZGU5YzdmYTcQBxgHIgVsaWZlMRKmAQo8CgASB2RlZmF1bHQYUCC7AyiQPzAAOgx7Im1hcmsiOiJhIn1CAEoVL2V0Yy9uZ2lueC9uZ2lueC5jb25mEiYKDWgwMDAwMDAubG9jYWwqFQoBLxAAGg5oMDAwMDAwLmxvY2FsLxo+Cg5oMDAwMDAwLmxvY2FsLxIYc2VydmljZS1vZi1oMDAwMDAwLmxvY2FsGgwKBG5ldDESBGFwcHMqAEgDUAo=',
   patch:
     'Ck0KQDAxNjAyYzdhZTI4ZTNhMTgwNzBjZjQwZjI2MDVmMDhiNTUyMmJhMjY4MGFkODA3MzI0YjQwNTU0N2JlMTg5MTgQCBgIIgVsaWZlMRroAQpAYTNkMmQ2NzU1YjdkMjNjNzMzMzUzNTBiN2IwN2I3NzYyMDEzZTg2MjA0ZDIyMjlmNjBiYjdhYmFkZTljN2ZhNxI8CgASB2RlZmF1bHQYUCC7AyiQPzAAOgx7Im1hcmsiOiJiIn1CAEoVL2V0Yy9uZ2lueC9uZ2lueC5jb25mGiYKDWgwMDAwMDEubG9jYWwqFQoBLxAAGg5oMDAwMDAxLmxvY2FsLyo+Cg5oMDAwMDAxLmxvY2FsLxIYc2VydmljZS1vZi1oMDAwMDAxLmxvY2FsGgwKBG5ldDESBGFwcHMqAEgDUAo=',

@@ -1,22 +1,20 @@
 /** The Docker API over TLS, as the keys of config.toml ask for it: real TLS in front of the fake Engine. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDockerodeEngine } from '../../../../src/core/engine/dockerode-engine.ts';
 import { readEngineTls } from '../../../../src/core/engine/tls-files.ts';
 import { createFakeEngine, type FakeEngine } from '../../../fakes/engine/fake-engine.ts';
 import { type Certificate, createAuthority } from '../../../support/certificates.ts';
 import { coreSettings } from '../../../support/settings.ts';
+import { openTlsDoor, type TlsDoor } from '../../../support/tls-door.ts';
 
 const authority = createAuthority();
 const stranger = createAuthority('somebody else');
 const folder = mkdtempSync(path.join(tmpdir(), 'engine-tls-'));
 const { signal } = new AbortController();
-const doors: tls.Server[] = [];
-const sockets = new Set<net.Socket>();
+const doors: TlsDoor[] = [];
 let fake: FakeEngine;
 /** Ports: for 127.0.0.1, and with a certificate for another host. */
 let port: number;
@@ -29,29 +27,15 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const socket of sockets) {
-    socket.destroy();
-  }
-  await Promise.all(doors.map((door) => new Promise((resolve) => door.close(resolve))));
+  await Promise.all(doors.map((door) => door[Symbol.asyncDispose]()));
   await fake.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Demands a client certificate of `authority`, as dockerd does with --tlsverify. */
-async function openDoor({ certificate, key }: Certificate): Promise<number> {
-  const options = { cert: certificate, key, ca: authority.certificate, requestCert: true, rejectUnauthorized: true };
-  const inner = Number(new URL(fake.dockerUrl.replace('tcp:', 'http:')).port);
-  const door = tls.createServer(options, (outside) => {
-    const inside = net.connect(inner, '127.0.0.1');
-    for (const socket of [outside, inside]) {
-      sockets.add(socket);
-      socket.on('error', () => undefined).on('close', () => [inside, outside].forEach((one) => void one.destroy()));
-    }
-    outside.pipe(inside).pipe(outside);
-  });
+async function openDoor(certificate: Certificate): Promise<number> {
+  const door = await openTlsDoor(fake.dockerUrl, certificate, authority.certificate);
   doors.push(door);
-  await new Promise<void>((resolve) => door.listen(0, '127.0.0.1', resolve));
-  return (door.address() as net.AddressInfo).port;
+  return door.port;
 }
 
 const written = { count: 0 };

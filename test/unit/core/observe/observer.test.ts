@@ -93,11 +93,11 @@ afterEach(async () => {
   await running;
 });
 
-function start(): void {
+function start(pollMs = POLL_MS): void {
   // Only these methods are called by the observer; a missing one would throw loudly.
   const engine = stub as unknown as EngineApi;
   const logger = createLogger({ level: 'silent', component: 'test' });
-  const poll = createPollFeed(engine, clock, { pollMs: POLL_MS, convergingMs: 250 });
+  const poll = createPollFeed(engine, clock, { pollMs, convergingMs: 250 });
   const watch = { run: () => Promise.reject(new Error('nobody asked for it')) };
   const feed = createFeedChoice('poll', { poll, watch }, { clock, logger });
   observer = createObserver(engine, feed, { clock, logger }, { resyncMs: 60_000 });
@@ -189,6 +189,51 @@ describe('the observer', () => {
     expect(stub.calls.filter((call) => call === 'tasks of svc1').length).toBeGreaterThanOrEqual(3);
     expect(stub.calls).not.toContain('tasks');
     expect(seen().tasks).toHaveLength(2);
+  });
+
+  it('looks at once at a service that proxies cannot reach, and only at that one, however long the poll takes', async () => {
+    stub.services = [service(), service({ id: 'svc2', name: 'calm' })];
+    stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2' })];
+    start(60_000);
+    await settle();
+    stub.calls.length = 0;
+    stub.tasks = [task({ version: 2, state: 'failed' }), task({ id: 'task2', serviceId: 'svc2', version: 2 })];
+    observer.lookAt([service().name]);
+    await settle();
+    expect(seen().tasks.find(({ id }) => id === 'task1')).toMatchObject({ state: 'failed' });
+    expect(stub.calls).toEqual(['tasks of svc1']);
+  });
+
+  it('looks a few times more, because a proxy knows sooner than Swarm', async () => {
+    start(60_000);
+    await settle();
+    observer.lookAt([service().name]);
+    await clock.advance(400);
+    stub.tasks = [task({ version: 2, state: 'failed' })];
+    await clock.advance(400);
+    expect(seen().tasks).toMatchObject([{ state: 'failed' }]);
+  });
+
+  it('looks at nothing for a name that no service has', async () => {
+    start(60_000);
+    await settle();
+    stub.calls.length = 0;
+    observer.lookAt(['nobody', '']);
+    await clock.advance(5_000);
+    expect(stub.calls).toEqual([]);
+  });
+
+  it('does not look more than now and then at an application that is down for hours', async () => {
+    start(60_000);
+    await settle();
+    stub.calls.length = 0;
+    for (let second = 0; second < 3_600; second += 1) {
+      observer.lookAt([service().name]);
+      await clock.advance(1_000);
+    }
+    const looks = stub.calls.filter((call) => call === 'tasks of svc1').length;
+    expect(looks).toBeGreaterThan(200);
+    expect(looks).toBeLessThan(300);
   });
 
   it('publishes nothing new when nothing changed', async () => {

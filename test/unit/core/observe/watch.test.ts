@@ -193,6 +193,41 @@ describe('the watch', () => {
     expectEqualToSwarm();
   });
 
+  it('does not keep what a look finds from the picture, and takes a stream that does not tell it within 10 s for broken', async () => {
+    await start();
+    swarm.hold();
+    swarm.putTask({ state: 'failed' });
+    swarm.calls.length = 0;
+    observer.lookAt(['demo']);
+    await settled();
+    expect(swarm.calls).toEqual(['tasks of svc1']);
+    expect(seen().tasks).toMatchObject([{ state: 'failed' }]);
+    await clock.advance(9_000);
+    expect(swarm.opened).toHaveLength(1);
+    await clock.advance(2_000);
+    expect(swarm.opened).toHaveLength(2);
+    expect(feed.status.get()?.reason).toContain('1 changes were found by the drift check only');
+  });
+
+  it('keeps a stream that tells a moment later what a look found, and one that a look finds nothing beside', async () => {
+    await start();
+    swarm.hold();
+    swarm.putTask({ state: 'failed' });
+    observer.lookAt(['demo']);
+    await settled();
+    swarm.remove('task', 'task1');
+    await clock.advance(2_000);
+    observer.lookAt(['demo']);
+    await settled();
+    swarm.release();
+    await clock.advance(55_000);
+    observer.lookAt(['demo']);
+    await clock.advance(60_000);
+    expect(swarm.opened).toHaveLength(1);
+    expect(feed.status.get()?.reason).not.toContain('drift');
+    expectEqualToSwarm();
+  });
+
   it('stays while lists fail, as managers without a leader do', async () => {
     await start();
     swarm.setBroken(true);

@@ -7,11 +7,12 @@ import { createArtifact, manifestOf, pieceOf } from '../../../../src/model/artif
 import { createFinding, findingKey } from '../../../../src/model/finding.ts';
 import { sha256Hex } from '../../../../src/model/revision.ts';
 import { createCell } from '../../../../src/runtime/cell.ts';
-import type { AgentDirective, AgentHello, AgentReport } from '../../../../src/wire/contract.ts';
+import type { AgentDirective, AgentHello, AgentReport, AgentWord } from '../../../../src/wire/contract.ts';
 import { refusalReason } from '../../../../src/wire/errors.ts';
 import { createManualClock } from '../../../fakes/manual-clock.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { extensionSettings } from '../../../support/settings.ts';
+import { ip, port } from '../../../support/snapshots.ts';
 import { silent } from '../../../support/wire.ts';
 
 const hello = (taskId: string, artifactDigest?: string): AgentHello => ({
@@ -47,11 +48,24 @@ function setUp(hitless = true, reloadsPerMinute?: number) {
     throw new Error('no extension');
   }
   const time = createManualClock(0);
-  const desk = createAgentsDesk({ extension, board, epoch: 'e1', clock: time, reloadsPerMinute, logger: silent });
+  const unreached: string[] = [];
+  const onUnreached = (addresses: readonly { readonly address: string }[]): void => {
+    unreached.push(addresses.map(({ address }) => address).join());
+  };
+  const desk = createAgentsDesk({
+    extension,
+    board,
+    epoch: 'e1',
+    clock: time,
+    reloadsPerMinute,
+    onUnreached,
+    logger: silent,
+  });
   let sequence = 0;
   return {
     desk,
     time,
+    unreached,
     board,
     extension,
     render(text: string, losses?: number, artifact = artifactOf(text)) {
@@ -76,10 +90,10 @@ function setUp(hitless = true, reloadsPerMinute?: number) {
 /** One agent's session, with the directives that core has sent so far. */
 function open(desk: AgentsDesk, greeting: AgentHello) {
   const stop = new AbortController();
-  const reports = createCell<AgentReport>();
+  const reports = createCell<AgentWord>();
   const silence = new AbortController();
   const directives: AgentDirective[] = [];
-  async function* said(): AsyncIterable<AgentReport> {
+  async function* said(): AsyncIterable<AgentWord> {
     try {
       yield* reports.watch(silence.signal);
     } catch {
@@ -96,13 +110,33 @@ function open(desk: AgentsDesk, greeting: AgentHello) {
     directives,
     ended,
     stop,
-    report: (report: AgentReport) => reports.set(report),
+    report: (report: AgentWord) => reports.set(report),
     hangUp: () => silence.abort(),
   };
 }
 
 const told = (directives: readonly AgentDirective[]) =>
   directives.map((directive) => (directive.kind === 'serve' ? directive.manifest.digest : 'none'));
+
+describe('word of endpoints that were not reached', () => {
+  it('is passed on twice a second at most, and changes nothing else', async () => {
+    const { desk, time, unreached, sessions, codes } = setUp();
+    const agent = open(desk, hello('t1'));
+    await eventually(() => sessions().length === 1);
+    const before = sessions();
+    for (const number of [1, 2, 3, 4]) {
+      agent.report({ unreached: [{ address: ip(`10.0.0.${number}`), port: port(80) }] });
+      await time.advance(10);
+    }
+    expect(unreached).toEqual(['10.0.0.1', '10.0.0.2']);
+    await time.advance(1_000);
+    agent.report({ unreached: [{ address: ip('10.0.0.5'), port: port(80) }] });
+    await eventually(() => unreached.length === 3);
+    expect(sessions()).toBe(before);
+    expect(codes()).toEqual([]);
+    agent.stop.abort();
+  });
+});
 
 describe('a session', () => {
   it('is told the newest artifact at once, then each newer one, and equal ones once', async () => {

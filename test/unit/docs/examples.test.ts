@@ -1,32 +1,19 @@
-/** The how-tos: their stack files are the ones that are tested on a real Swarm, and their snippets are read without a complaint. */
+/** The examples of the pages: stack files are the ones that are tested on a real Swarm, and all snippets are read without a complaint. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseLabels } from '../../../src/labels/parse-labels.ts';
 import { parseCoreSettings } from '../../../src/settings/core-settings.ts';
 import { parseNginxOptions } from '../../../src/settings/nginx-options.ts';
+import { blocks as allBlocks, CHECKOUT } from '../../support/docs-pages.ts';
+import { runCommand } from '../../support/run-command.ts';
 import { service } from '../../support/snapshots.ts';
 
+const STACKS = `${CHECKOUT}test/e2e/labels/stacks/`;
 const HOWTO = new URL('../../../docs/howto/', import.meta.url);
-const STACKS = new URL('../../e2e/labels/stacks/', import.meta.url);
-
-interface Block {
-  readonly page: string;
-  readonly language: string;
-  /** What follows the language: the name of a stack file. */
-  readonly file: string;
-  readonly text: string;
-}
-
 const pages = readdirSync(HOWTO).filter((name) => name.endsWith('.md'));
-const blocks: readonly Block[] = pages.flatMap((page) =>
-  [...readFileSync(new URL(page, HOWTO), 'utf8').matchAll(/^```(\w+) ?(\S*)\n([\s\S]*?)^```$/gm)].map(
-    ([, language = '', file = '', text = '']) => ({ page, language, file, text }),
-  ),
-);
-const blocksOf = (language: string, isFile: boolean) =>
-  blocks
-    .filter((block) => block.language === language && (block.file !== '') === isFile)
-    .map((block) => ({ ...block }));
+const blocks = allBlocks().map((block) => ({ ...block }));
+const stackFiles = blocks.filter(({ language, file }) => language === 'yaml' && file !== '');
+const stacks = blocks.filter(({ language, text }) => language === 'yaml' && /^services:$/m.test(text));
 
 /** The labels of each service in a text, in its order: the lines between two that are none. */
 function labelsIn(text: string): readonly Readonly<Record<string, string>>[] {
@@ -43,16 +30,25 @@ function labelsIn(text: string): readonly Readonly<Record<string, string>>[] {
 }
 
 describe('stack files', () => {
-  it.each(blocksOf('yaml', true))('$file on $page is the tested one', ({ file, text }) => {
-    expect(text).toBe(readFileSync(new URL(file, STACKS), 'utf8'));
+  it.each(stackFiles)('$file on $page is the tested one', ({ file, text }) => {
+    expect(text).toBe(readFileSync(`${STACKS}${file}`, 'utf8'));
   });
 
-  it('are each on a page', () => {
-    expect(
-      blocksOf('yaml', true)
-        .map(({ file }) => file)
-        .sort(),
-    ).toEqual(readdirSync(STACKS).sort());
+  it('are each on a page, and deployed by the test of the how-tos', () => {
+    const files = stackFiles.map(({ file }) => file).sort();
+    const test = readFileSync(`${CHECKOUT}test/e2e/labels/howtos.test.ts`, 'utf8');
+    expect(files).toEqual(readdirSync(STACKS).sort());
+    expect(files.filter((file) => !test.includes(`deploy('${file.replace('.yml', '')}')`))).toEqual([]);
+  });
+
+  it.each(stacks)('on $page pass interlock check: $text', async ({ text }) => {
+    const readStdin = () => Promise.resolve(new TextEncoder().encode(text));
+    const { exitCode, stdout } = await runCommand(['check', '--strict', '--kind', 'stack', '-'], { readStdin });
+    expect({ exitCode, stdout }).toMatchObject({ exitCode: 0 });
+  });
+
+  it('are found on pages that are no how-tos, too', () => {
+    expect(stacks.map(({ page }) => page)).toEqual(expect.arrayContaining(['README.md', 'docs/labels.md']));
   });
 });
 
@@ -71,8 +67,15 @@ describe('labels', () => {
 });
 
 describe('lines of config.toml', () => {
-  it.each(blocksOf('toml', false))('on $page are read without a finding: $text', ({ text }) => {
-    const outcome = parseCoreSettings(text);
+  const tomls = blocks.filter(({ language }) => language === 'toml');
+
+  it('are found on pages that are no how-tos, too', () => {
+    expect(tomls.map(({ page }) => page)).toEqual(expect.arrayContaining(['docs/config.md', 'docs/security.md']));
+  });
+
+  it.each(tomls)('on $page are read without a finding: $text', ({ text }) => {
+    // A file has a table of extensions at least; a snippet may leave it out.
+    const outcome = parseCoreSettings(text.includes('[Extensions.') ? text : `${text}[Extensions.default]\n`);
     expect(outcome).toMatchObject({ ok: true, findings: [] });
     for (const { optionsJson } of outcome.ok ? outcome.settings.extensions : []) {
       expect(parseNginxOptions(JSON.parse(optionsJson), 'Config')).toMatchObject({ ok: true, findings: [] });
