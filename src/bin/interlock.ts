@@ -59,7 +59,11 @@ async function runTool({ tool, argv }: Extract<Command, { kind: 'tool' }>): Prom
     env: process.env,
     version: packageVersion(),
     argv: [tool.name, ...argv],
-    readStdin: () => buffer(process.stdin),
+    readStdin() {
+      // Who is asked to stop has nothing to put right yet, and whoever writes to us may never end.
+      signal.addEventListener('abort', () => process.exit(1));
+      return buffer(process.stdin);
+    },
     ...(process.stdin.isTTY ? { ask: (question: string) => ask(question, signal) } : {}),
   });
 }

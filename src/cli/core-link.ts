@@ -63,7 +63,8 @@ export async function withCore(
 /** `undefined`: no socket here. */
 async function addressOf({ endpoint, 'token-file': tokenFile }: CoreValues, { env }: CliTools) {
   if (endpoint !== undefined) {
-    if (!/^\S+:\d{1,5}$/.test(endpoint)) {
+    const port = /^\S+:(\d{1,5})$/.exec(endpoint)?.[1];
+    if (port === undefined || Number(port) > 65_535) {
       throw new UsageError('--endpoint takes HOST:PORT');
     }
     return endpoint;

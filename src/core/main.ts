@@ -125,7 +125,7 @@ export async function coreMain(options: CoreOptions, { signal, logger, clock }: 
       ...observer.components,
       tellOfFeed(settings, feed, board),
       pins.component,
-      createReviser(observer.snapshots, board, logger.child({ area: 'revise' })),
+      createReviser(observer.snapshots, board, { clock, logger: logger.child({ area: 'revise' }) }),
       ...[...histories.values()].map(({ component }) => component),
       ...access.components,
       ...handlers.components,

@@ -3,15 +3,23 @@
 import { createRouter, type Pins, type RoutedModels } from '../labels/models.ts';
 import type { BuiltModels } from '../model/build.ts';
 import type { ClusterModel } from '../model/cluster.ts';
+import type { Finding } from '../model/finding.ts';
 import { digestModel } from '../model/revision.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { createTrigger, fireOnEach, type ReadableCell, type Trigger } from '../runtime/cell.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/logging.ts';
 import type { Component } from '../runtime/supervisor.ts';
 import { definitionOf } from '../settings/cluster-definition.ts';
 import type { Board, ExtensionBoard } from './board.ts';
+import { waitAtMost } from './wait-at-most.ts';
+import { createYoungFindings, type YoungFindings } from './young-findings.ts';
 
-export function createReviser(snapshots: ReadableCell<Snapshot>, board: Board, logger: Logger): Component {
+export function createReviser(
+  snapshots: ReadableCell<Snapshot>,
+  board: Board,
+  { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
+): Component {
   return {
     name: 'revise',
     async run(signal) {
@@ -24,7 +32,7 @@ export function createReviser(snapshots: ReadableCell<Snapshot>, board: Board, l
       ];
       const firing = cells.map((cell) => fireOnEach(cell, look, either));
       try {
-        await Promise.race([...firing, reviseForEver(snapshots, board, look, logger, either)]);
+        await Promise.race([...firing, reviseForEver({ snapshots, board, look, clock, logger }, either)]);
       } finally {
         scope.abort();
         await Promise.allSettled(firing);
@@ -33,27 +41,33 @@ export function createReviser(snapshots: ReadableCell<Snapshot>, board: Board, l
   };
 }
 
-async function reviseForEver(
-  snapshots: ReadableCell<Snapshot>,
-  board: Board,
-  look: Trigger,
-  logger: Logger,
-  signal: AbortSignal,
-): Promise<void> {
+interface Desk {
+  readonly snapshots: ReadableCell<Snapshot>;
+  readonly board: Board;
+  readonly look: Trigger;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+async function reviseForEver({ snapshots, board, look, clock, logger }: Desk, signal: AbortSignal): Promise<void> {
   let sequence = 0;
   let offered: RoutedModels['routesOf'] | undefined;
   const hops = createHopMemory();
   const extensions = [...board.extensions.values()];
   const router = createRouter(extensions.map(({ settings }) => definitionOf(settings)));
+  const young = createYoungFindings(clock);
+  let known: readonly Finding[] = [];
   for (;;) {
-    await look.wait(signal);
+    const dueInMs = tellOf(known, young, board);
+    // Whichever comes first: what both tell is looked at anew.
+    await (dueInMs === undefined ? look.wait(signal) : waitAtMost(dueInMs, look, clock, signal));
     const [snapshot, pins] = [snapshots.get(), pinsOf(extensions)];
     if (snapshot === undefined || pins === undefined) {
       continue;
     }
     sequence += 1;
     const { built, findings, routesOf } = router.update(snapshot, pins);
-    board.setFindings('routing', findings);
+    known = findings;
     const order = { sequence, versionIndex: snapshot.versionIndex };
     built.models.forEach((model, position) => {
       const extension = extensions[position];
@@ -66,6 +80,13 @@ async function reviseForEver(
     });
     offered = routesOf;
   }
+}
+
+/** Returns when to tell of the same ones again, in ms; `undefined`: when others come. */
+function tellOf(findings: readonly Finding[], young: YoungFindings, board: Board): number | undefined {
+  const { told, dueInMs } = young.look(findings);
+  board.setFindings('routing', told);
+  return dueInMs;
 }
 
 /** `undefined` until they have been read for every cluster. */

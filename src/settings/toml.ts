@@ -15,6 +15,9 @@ export function parseToml(text: string): TomlOutcome {
     const problem = { path: '', found: describeTomlError(error, at), expected: 'a file in TOML' };
     return { ok: false, problems: [at === undefined ? problem : { ...problem, at }] };
   }
+  if (isDeeper(table, MOST_LEVELS)) {
+    return { ok: false, problems: [{ path: '', found: `more than ${MOST_LEVELS} levels`, expected: 'fewer levels' }] };
+  }
   const problems = findBorrowedNames(table, '');
   return problems.length === 0 ? { ok: true, table } : { ok: false, problems };
 }
@@ -31,6 +34,17 @@ function describeTomlError(error: unknown, at: TextPosition | undefined): string
 function placeOf(error: unknown): TextPosition | undefined {
   const { line, col } = error as { line?: unknown; col?: unknown };
   return typeof line === 'number' && typeof col === 'number' ? { line: line + 1, column: col + 1 } : undefined;
+}
+
+/** Nothing of ours has more than five; whoever walks the tables calls itself for each. */
+const MOST_LEVELS = 100;
+
+function isDeeper(value: unknown, levels: number): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    (levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1)))
+  );
 }
 
 /**

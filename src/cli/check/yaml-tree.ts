@@ -74,7 +74,7 @@ export function readYaml(text: string): TreeOutcome {
     const [error] = document.errors;
     const [stray] = targets.stray;
     if (error !== undefined || stray !== undefined) {
-      const message = error?.message ?? `There is no anchor &${stray?.source ?? ''}`;
+      const message = error === undefined ? `There is no anchor &${stray?.source ?? ''}` : problemWords(error);
       return { ok: false, message: firstLine(message), at: places(error?.pos[0] ?? stray?.range?.[0] ?? 0) };
     }
     return { ok: true, root: branchOf(document.contents, { places, targets: targets.found, known: new Map() }) };
@@ -82,6 +82,11 @@ export function readYaml(text: string): TreeOutcome {
     // Nested too deep for the library: Docker's would not take it either.
     return { ok: false, message: firstLine(toError(error).message), at: undefined };
   }
+}
+
+/** The library's own, but where they speak to whoever programs with it. */
+function problemWords({ code, message }: { readonly code: string; readonly message: string }): string {
+  return code === 'MULTIPLE_DOCS' ? 'There are several documents in the file: a stack file is one' : message;
 }
 
 type Places = (offset: number) => TextPosition;

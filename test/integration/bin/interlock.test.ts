@@ -31,17 +31,17 @@ interface Run {
 
 function run(...args: readonly string[]): Run {
   const child = spawn(process.execPath, ['--import', 'tsx', SCRIPT, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [args.includes('-') ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
       INTERLOCK_OPERATOR_SOCKET: path.join(tmpdir(), `interlock-${process.pid}`, 'operator.sock'),
     },
   });
   const said = { out: '', err: '' };
-  child.stdout.on('data', (chunk: Buffer) => {
+  child.stdout?.on('data', (chunk: Buffer) => {
     said.out += chunk.toString();
   });
-  child.stderr.on('data', (chunk: Buffer) => {
+  child.stderr?.on('data', (chunk: Buffer) => {
     said.err += chunk.toString();
   });
   return { child, said, exit: new Promise((resolve) => child.once('close', resolve)) };
@@ -54,6 +54,14 @@ async function config(name: string, text: string): Promise<string> {
 }
 
 describe('interlock', { timeout: 40_000 }, () => {
+  it('stops at the first SIGINT while it reads standard input', async () => {
+    const { child, exit } = run('check', '-', '--kind', 'stack');
+    // More than a pipe holds: it is read when all is written.
+    await new Promise((resolve) => child.stdin?.write(Buffer.alloc(4 * 1024 * 1024, ' '), resolve));
+    child.kill('SIGINT');
+    expect(await exit).toBe(1);
+  });
+
   it('ends with 64 and a hint for a line that makes no sense', async () => {
     const { exit, said } = run('nonsense');
     expect(await exit).toBe(64);

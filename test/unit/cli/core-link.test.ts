@@ -86,6 +86,7 @@ describe('a command', () => {
 
   it.each([
     [['--endpoint', 'nonsense'], '--endpoint takes HOST:PORT'],
+    [['--endpoint', 'core:65536'], '--endpoint takes HOST:PORT'],
     [['--token-file', 'x'], '--token-file goes with --endpoint'],
     [['--endpoint', '127.0.0.1:1', '--token-file', '/nowhere/at/all'], 'holds no token that can be read'],
   ])('with %j is wrong usage', async (argv, why) => {

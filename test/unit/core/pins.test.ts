@@ -215,7 +215,10 @@ it('that loses against one of another core at the same time is refused, with wha
     expect(outcome.status).toBe(at + 3 === holds ? 'fulfilled' : 'rejected');
   });
   expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({
-    reason: { code: 'WIRE.REFUSED', message: expect.stringContaining(`another core pinned revision ${holds}`) },
+    reason: {
+      code: 'WIRE.REFUSED',
+      message: expect.stringContaining(`another core pinned revision ${holds}`) as unknown,
+    },
   });
 });
 

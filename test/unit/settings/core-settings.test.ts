@@ -349,6 +349,7 @@ workerprocesses = "many"
     ['a = ', 'found an error at line 1, column 6 (Key without value), expected a file in TOML'],
     ['a = 1\na = 2', 'found an error at line 2'],
     ['[constructor]', 'constructor: found a reserved name'],
+    [`a = ${'['.repeat(20_000)}${']'.repeat(20_000)}`, 'found more than 100 levels'],
     ['[Extensions.a]\nConfig = 3', 'Extensions.a.Config: found 3 (whole number), expected a table'],
     ['[Extensions.a]\nLabels = { a = 1 }', 'Extensions.a.Labels: found a table, expected a table of strings'],
     ['[Extensions.a]\nProxyReplicas = -1', 'Extensions.a.ProxyReplicas: found -1 (whole number)'],
