@@ -252,7 +252,7 @@ async function listEverything(
 function listTasksOf(serviceIds: readonly string[]): typeof listEverything {
   return async (engine, picture, inbox, signal) => {
     const since = picture.mark();
-    const tasks = await engine.listTasks(signal, { serviceIds });
+    const tasks = await engine.listTasks(signal, { serviceIds, known: picture.known.tasks });
     inbox.flush();
     return picture.acceptTasks({ kind: 'services', serviceIds, tasks }, since);
   };
