@@ -110,10 +110,7 @@ export const COMMANDS: Readonly<Record<string, Readonly<Record<string, Row>>>> =
       by: DOCS,
       replace: { 'true lb1': 'true n1', 'true lb2': 'true n2' },
     },
-    'docker login registry.example.com': {
-      unrun:
-        'It waits for services that core makes meanwhile: test/full/registry.test.ts runs its commands one by one, each once its service is there, against a registry that asks for a login.',
-    },
+    'docker login registry.example.com': { by: DOCS, replace: { 'registry.example.com': '{registry}' } },
   },
   'docs/migration.md': {
     "name=$(docker service inspect --format '{{ (index .Spec.TaskTemplate.ContainerSpec.Configs 0).ConfigName }}' ucp-interlock)":

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sha256Hex } from '../../../src/model/revision.ts';
 import { type Swarm, startSwarm } from '../../support/bed.ts';
 import { createAuthority } from '../../support/certificates.ts';
 import { blocksIn, CHECKOUT, readPage } from '../../support/docs-pages.ts';
@@ -240,6 +241,18 @@ describe('the next version', () => {
       );
       expect(images.match(/:0\.2\.0/g)).toHaveLength(3);
     }, PATIENCE);
+  });
+
+  it('services are given the login of the registry, and go on running', async () => {
+    const digest = sha256Hex(await readFile(join(folder, 'docker/config.toml'))).slice(0, 12);
+    const env = environment({
+      DOCKER_CONFIG: registry.configFolder,
+      INTERLOCK_CORE_IMAGE: `${registry.host}/interlock/core:0.2.0`,
+      INTERLOCK_CONFIG_DIGEST: digest,
+    });
+    await block('docs/howto/production.md', 'docker login registry.example.com', { env });
+
+    expect((await ask('shop.example.com', `http://${node}/`)).split('\n')[0]).toBe('shop');
   });
 
   it('a config.toml that cannot be used is rolled back by Swarm, and the log names its problems', async () => {

@@ -158,18 +158,21 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
         .map(({ stage }) => String(stage));
     const since = (await agent.log()).length;
     let digest = '';
-    for (let change = 1; change <= 100; change += 1) {
-      digest = core.deliver(file(String(change)));
-      await ask(); // as fast as NGINX answers
-    }
+    let changes = 0;
+    // As fast as NGINX answers, until several reloads were under way meanwhile.
+    do {
+      changes += 1;
+      digest = core.deliver(file(String(changes)));
+      await ask();
+    } while ((await steps(since)).length < 6 && changes < 10_000);
     await eventually(() => core.session()?.artifactDigest === digest);
-    expect(await ask()).toBe('100');
+    expect(await ask()).toBe(String(changes));
 
     const taken = await steps(since);
     const reloads = taken.length / 2;
     expect(taken).toEqual(Array.from({ length: reloads }, () => ['sent', 'applied']).flat());
-    expect(reloads).toBeGreaterThan(1);
-    expect(reloads).toBeLessThan(50);
+    expect(reloads).toBeGreaterThanOrEqual(3);
+    expect(reloads).toBeLessThan(changes / 2);
   });
 
   it('keeps the old file when NGINX refuses the new one, and brings its words to core', async () => {
