@@ -98,14 +98,22 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
   }
   let delivery: Delivery | undefined;
   let errors: Syslog | undefined;
+  let routes: Syslog | undefined;
   try {
     const version = await readNginxVersion(options.nginxBinary);
     reportVersion(version, logger);
     await makeMissingDirectories(context.directories ?? WRITABLE_DIRECTORIES, logger);
     delivery = agent.leaving.aborted ? undefined : followIfThereIsCore(options, context, version, metrics);
     errors = delivery && (await hearErrors(delivery, metrics, logger));
+    routes = await hearRoutesIfAsked(options, metrics, logger);
     const prepared = await prepareUnlessStopped(
-      { ...options, version, inSwarm: options.taskId !== undefined, errorTarget: errors?.target },
+      {
+        ...options,
+        version,
+        inSwarm: options.taskId !== undefined,
+        errorTarget: errors?.target,
+        routeLog: routes?.target,
+      },
       { ...context, delivery },
       agent,
     );
@@ -120,6 +128,7 @@ export async function agentMain(options: AgentOptions, context: AgentContext): P
   } finally {
     agent.close();
     errors?.close();
+    routes?.close();
     await delivery?.close();
     signal.removeEventListener('abort', onAbort);
     unlisten();
@@ -175,6 +184,26 @@ async function hearErrors(
     return await openSyslog({ onMessage });
   } catch (error) {
     logger.warn({ err: toError(error) }, "NGINX's errors cannot be heard: core is not told whom it did not reach");
+    return undefined;
+  }
+}
+
+/** The kernel gives what it allows: some thousand requests that come while the agent is busy. */
+const ROUTE_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** A file without RouteMetrics has no place for this log. */
+async function hearRoutesIfAsked(
+  { endpoint, metricsPort }: AgentOptions,
+  { onRouteLine }: AgentMetrics,
+  logger: Logger,
+): Promise<Syslog | undefined> {
+  if (endpoint === undefined || metricsPort === undefined) {
+    return undefined; // nobody can ask for them
+  }
+  try {
+    return await openSyslog({ onMessage: onRouteLine, bufferBytes: ROUTE_BUFFER_BYTES });
+  } catch (error) {
+    logger.warn({ err: toError(error) }, 'no metrics per route: there is no socket for them');
     return undefined;
   }
 }

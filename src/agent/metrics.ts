@@ -1,6 +1,6 @@
 /**
- * The agent's metrics: its own work, and what NGINX tells of itself. Open NGINX counts connections and requests as a whole (stub_status);
- * it has no numbers per route, and reading them out of an access log would cost something with every request.
+ * The agent's metrics: its own work, and what NGINX tells of itself. Open NGINX counts connections and requests as a whole (stub_status).
+ * Numbers per route come out of an access log, which costs something with every request: only where the operator asks (route-metrics.ts).
  */
 import { request } from 'node:http';
 import type { Clock } from '../runtime/clock.ts';
@@ -12,6 +12,7 @@ import type { DeliverParts } from './delivery/deliver.ts';
 import type { Delivery } from './delivery/delivery.ts';
 import type { AgentState } from './lifecycle.ts';
 import { acceptingWorkers, workers } from './nginx/workers.ts';
+import { createRouteCounts, ROUTE_METRICS } from './route-metrics.ts';
 
 export const AGENT_METRICS = {
   ...STAGE_METRIC,
@@ -61,6 +62,7 @@ export const AGENT_METRICS = {
     help: 'Worker processes; those that drain finish what they had before a reload',
     labels: ['state'],
   },
+  ...ROUTE_METRICS,
   ...PROCESS_METRICS,
 } as const satisfies MetricTable;
 
@@ -81,6 +83,8 @@ export interface AgentMetrics {
   readonly onUnreached: () => void;
   /** Core was told of some. */
   readonly onUnreachedReport: () => void;
+  /** NGINX told of a request. */
+  readonly onRouteLine: (message: string) => void;
   /** The same, counted and timed. */
   watched(work: Work): Work;
   /** Says where to look when somebody asks. */
@@ -102,6 +106,8 @@ const STATUS_LIMIT_MS = 1_000;
 export function createAgentMetrics(version: string, clock: Pick<Clock, 'now'>): AgentMetrics {
   const metrics = createMetrics(AGENT_METRICS);
   readProcess(metrics, { component: 'agent', version });
+  const routes = createRouteCounts(metrics, clock);
+  metrics.onScrape(() => routes.forgetIdle());
 
   async function timed<Value>(stage: keyof typeof AGENT_STAGES, act: () => Promise<Value>): Promise<Value> {
     const begunAt = clock.now();
@@ -150,6 +156,7 @@ export function createAgentMetrics(version: string, clock: Pick<Clock, 'now'>): 
     },
     onUnreached: () => metrics.add('interlock_agent_unreached_total', {}),
     onUnreachedReport: () => metrics.add('interlock_agent_unreached_reports_total', {}),
+    onRouteLine: (message) => routes.take(message),
     watched: ({ fetcher, localise, stage, reload }) => ({
       fetcher: { ...fetcher, fetch: (manifest, signal) => timed('fetch', () => fetcher.fetch(manifest, signal)) },
       localise(file) {

@@ -38,6 +38,8 @@ export interface PrepareOptions {
   readonly version: NginxVersion | undefined;
   /** Where NGINX is to log its errors to as well, if there is a core that may want to know; default: nowhere. */
   readonly errorTarget?: string | undefined;
+  /** Where NGINX is to tell of requests per route; default: nowhere. */
+  readonly routeLog?: string | undefined;
   /** This is a task of a Swarm service. */
   readonly inSwarm: boolean;
 }
@@ -68,6 +70,7 @@ export async function prepare(options: PrepareOptions, tools: PrepareTools): Pro
     ownDirectory: tools.ownDirectory ?? OWN_DIRECTORY,
     // Only a task of a Swarm is attached to networks one by one; elsewhere addresses may lie behind a router.
     attached: options.inSwarm ? attachedSubnets : () => undefined,
+    routeLog: options.routeLog,
     clock: tools.clock,
   });
   if (delivery === undefined) {

@@ -1,6 +1,7 @@
 /**
  * Metrics of one daemon, from a table that says all there is to say about each: `docs/metrics.md` is generated from the tables. No label
- * may grow with hosts, services or callers. Comes in: counts and times. Goes out: Prometheus' text, made when somebody asks for it.
+ * may grow with hosts, services or callers; those per route alone do, up to a bound, where the operator asks for them. Comes in: counts
+ * and times. Goes out: Prometheus' text, made when somebody asks for it.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
@@ -29,6 +30,8 @@ export interface Metrics<Table extends MetricTable> {
   total<Name extends NameOf<Table, 'counter'>>(name: Name, labels: LabelsOf<Table[Name]>, value: number): void;
   set<Name extends NameOf<Table, 'gauge'>>(name: Name, labels: LabelsOf<Table[Name]>, value: number | boolean): void;
   observe<Name extends NameOf<Table, 'histogram'>>(name: Name, labels: LabelsOf<Table[Name]>, ms: number): void;
+  /** The series of these labels is gone until it is used again. */
+  forget<Name extends NameOf<Table, 'counter' | 'histogram'>>(name: Name, labels: LabelsOf<Table[Name]>): void;
   /** Runs before each answer. Gauges that have labels are empty then, so that what is gone is gone; what throws leaves its metrics out. */
   onScrape(read: () => void | Promise<void>): void;
   /** Prometheus' text format 0.0.4. Who asks while it is being made gets the same one. */
@@ -73,6 +76,7 @@ export function createMetrics<const Table extends MetricTable>(table: Table): Me
     },
     set: (name, labels, value) => gauges.get(name)?.set(labels, Number(value)),
     observe: (name, labels, ms) => histograms.get(name)?.observe(labels, Math.max(0, ms) / 1_000),
+    forget: (name, labels) => (counters.get(name) ?? histograms.get(name))?.remove(labels),
     onScrape: (read) => void reads.push(read),
     async text() {
       answer ??= makeText();

@@ -63,6 +63,8 @@ export interface NginxOptions {
   readonly traceLogging: boolean;
   /** Write the access log as one JSON object per line; `traceLogging` adds nothing to it. */
   readonly accessLogJson: boolean;
+  /** Tell the agent of each request, so that it counts them per route. */
+  readonly routeMetrics: boolean;
   readonly keepaliveTimeoutMs: number;
   /** `0`: no limit. */
   readonly clientMaxBodySize: NginxSize;
@@ -352,6 +354,12 @@ export const NGINX_SCHEMA = z.object({
     'Write the access log as one JSON object per line, with the fields of the trace format, instead of either format.',
     { ours: true },
   ),
+  RouteMetrics: key(
+    FLAG,
+    false,
+    'Count requests, times and bytes per host and path in `/metrics` of each proxy. Off, because it costs with every request: NGINX sends a datagram, and the agent reads it.',
+    { ours: true },
+  ),
   TrustedProxies: key(
     listOf(PEER, 'a list of addresses and networks, such as ["10.0.0.0/8"]'),
     NO_PEERS,
@@ -408,6 +416,7 @@ function toOptions(table: z.output<typeof NGINX_SCHEMA>): NginxOptions {
     traceLogFormat: table.TraceLogFormat,
     traceLogging: table.TraceLogging,
     accessLogJson: table.AccessLogJSON,
+    routeMetrics: table.RouteMetrics,
     keepaliveTimeoutMs: table.KeepaliveTimeout,
     clientMaxBodySize: table.ClientMaxBodySize,
     clientBodyBufferSize: table.ClientBodyBufferSize,

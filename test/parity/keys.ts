@@ -454,6 +454,14 @@ export const NGINX_ROWS: Readonly<Record<NginxKey, Row>> = {
     ],
     'A key of ours.',
   ),
+  RouteMetrics: proven(
+    [
+      rendered('RouteMetrics'),
+      throughNginx('agent/routes', 'are counted per host and path as they were answered, and nothing else is named'),
+      inFile('unit/agent/route-metrics', 'keeps to a thousand routes; the rest is counted together'),
+    ],
+    'A key of ours: numbers per route, out of a log that only the agent reads.',
+  ),
   TrustedProxies: proven(
     [
       rendered('TrustedProxies'),

@@ -34,6 +34,8 @@ export interface FitterOptions {
   readonly ownDirectory: string;
   /** This task's networks; `undefined`: not known, and every address counts as within reach. Asked at each file. */
   readonly attached: () => readonly Subnet[] | undefined;
+  /** Where NGINX is to tell of requests per route, for `access_log`; default: nowhere. */
+  readonly routeLog?: string | undefined;
   readonly clock: { now(): number };
 }
 
@@ -59,6 +61,7 @@ export function createFitter(options: FitterOptions): Fit {
       badPairs: verdicts.bad,
       badAuthorities: new Set(authorities.keys()),
       standInAuthority: authorities.size === 0 ? '' : standIn(options.ownDirectory),
+      routeLog: options.routeLog,
     });
     return {
       pieces: fitted.pieces.every((piece, at) => piece === parts[at]?.piece) ? file : fitted.pieces,
@@ -105,7 +108,7 @@ function localiseParts(
   parts: readonly Part[],
   facts: Facts,
 ): { readonly pieces: readonly Piece[]; readonly outOfReach: readonly string[] } {
-  const attached = JSON.stringify([facts.attached?.map(subnetText), facts.standInAuthority]);
+  const attached = JSON.stringify([facts.attached?.map(subnetText), facts.standInAuthority, facts.routeLog]);
   const fitted = parts.map((part) => {
     part.last = localisePart(part, facts, attached);
     return part.last;

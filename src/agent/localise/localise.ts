@@ -4,11 +4,20 @@
  *
  *   a pair that cannot be used   -> `ssl_reject_handshake on`: its hosts lose TLS
  *   a CA that cannot be used     -> a stand-in: verification fails, 502
+ *   the place for our access log -> that log, where the agent listens for it
  *   a pool on another network    -> the internal server that answers 503; no SYN leaves through another interface
  */
 import type { Subnet } from './attached.ts';
 import { isAttached } from './attached.ts';
-import { AUTHORITY_LINE, NODE_ADDRESSES, PAIR_LINES, pairId, SERVER_LINE, UPSTREAM_BLOCK } from './references.ts';
+import {
+  AUTHORITY_LINE,
+  NODE_ADDRESSES,
+  PAIR_LINES,
+  pairId,
+  ROUTE_LOG_LINES,
+  SERVER_LINE,
+  UPSTREAM_BLOCK,
+} from './references.ts';
 
 export interface Facts {
   /** Of this task's overlay networks; `undefined`: not known, every address counts as within reach. */
@@ -19,6 +28,8 @@ export interface Facts {
   readonly badAuthorities: ReadonlySet<string>;
   /** A file with a certificate that has signed nothing. */
   readonly standInAuthority: string;
+  /** For `access_log`; `undefined`: nobody listens. */
+  readonly routeLog: string | undefined;
 }
 
 export interface Localised {
@@ -32,7 +43,7 @@ const UNAVAILABLE_SERVER = '    server unix:/run/interlock-unavailable.sock;';
 
 export function localise(text: string, facts: Facts): Localised {
   const { attached } = facts;
-  const fitted = withoutBadAuthorities(withoutBadPairs(text, facts), facts);
+  const fitted = withRouteLog(withoutBadAuthorities(withoutBadPairs(text, facts), facts), facts);
   return attached === undefined ? { text: fitted, outOfReach: [] } : withoutForeignPools(fitted, attached);
 }
 
@@ -51,6 +62,17 @@ function withoutBadAuthorities(text: string, { badAuthorities, standInAuthority 
     ? text
     : text.replace(AUTHORITY_LINE, (line, directive: string, name: string) =>
         badAuthorities.has(name) ? `${directive} ${standInAuthority};` : line,
+      );
+}
+
+/** `access_log off` cancels every log of its level, so it goes: then ours is the only one. */
+function withRouteLog(text: string, { routeLog }: Facts): string {
+  return routeLog === undefined
+    ? text
+    : text.replace(
+        ROUTE_LOG_LINES,
+        (_, off: string | undefined) =>
+          `${off === undefined ? '' : '  # access_log off\n'}  access_log ${routeLog} interlock_route;`,
       );
 }
 

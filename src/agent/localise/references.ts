@@ -22,6 +22,8 @@ export const PAIR_LINES =
 export const AUTHORITY_LINE = /^( {4,8}proxy_ssl_trusted_certificate) \/run\/secrets\/([\w.-]+);$/gm;
 export const UPSTREAM_BLOCK = /^ {2}upstream ([0-9a-f]{12}_[a-z0-9_]*) \{\n((?: {4}.*\n)*) {2}\}$/gm;
 export const SERVER_LINE = /^ {4}server (\[[0-9a-f:.]+\]|[0-9.]+):\d+([^;\n]*);$/gm;
+/** Where NGINX is to tell of requests per route, if there is anybody to tell: in the place of a log that is off, or beside another. */
+export const ROUTE_LOG_LINES = /^( {2}access_log off;\n)? {2}# access_log: requests per route, to the agent$/m;
 /** First in the `upstream` of a pool that is reached by node addresses. */
 export const NODE_ADDRESSES = '    # node addresses\n';
 

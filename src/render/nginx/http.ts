@@ -1,6 +1,7 @@
 /** What `http` says once for all servers: logs, limits, timeouts, retries, hash sizes. */
 import type { Hostname } from '../../model/names.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
+import { routeFormat, routeLogPlace } from './route-log.ts';
 import { block, directive, entry, expression, type Node } from './syntax.ts';
 
 /** `ngx_hash_init` refuses more than 64 KiB less a cache line: the largest power of two below. */
@@ -25,9 +26,11 @@ function logNodes(options: NginxOptions): readonly Node[] {
     logFormat('main', options.mainLogFormat),
     logFormat('trace', options.traceLogFormat),
     ...(options.accessLogJson ? jsonLogNodes() : []),
+    ...routeFormat(options),
     options.accessLogPath === 'off'
       ? directive('access_log', 'off')
       : directive('access_log', options.accessLogPath, usedFormat(options)),
+    ...routeLogPlace(options),
   ];
 }
 

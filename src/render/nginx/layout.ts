@@ -217,7 +217,10 @@ function sameObjects(a: readonly object[], b: readonly object[]): boolean {
 function redirectNodes(placed: readonly Placed[], context: ServerContext): readonly Node[] {
   const servers = new Map<string, { surface: Surface; answer: RedirectAnswer; names: string[] }>();
   const add = (surface: Surface, answer: RedirectAnswer, name: string) => {
-    const key = `${surface.pair === undefined ? '' : pairKey(surface.pair)} ${answer.status} ${answer.location}`;
+    // For a wildcard `$host` is not the name of the route: it has a server of its own where routes are counted.
+    const alone = context.options.routeMetrics && name.startsWith('*') ? ` ${name}` : '';
+    const pair = surface.pair === undefined ? '' : pairKey(surface.pair);
+    const key = `${pair} ${answer.status} ${answer.location}${alone}`;
     const server = servers.get(key) ?? { surface, answer, names: [] };
     servers.set(key, server);
     server.names.push(name);
@@ -234,7 +237,11 @@ function redirectNodes(placed: readonly Placed[], context: ServerContext): reado
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { surface, answer, names }]) =>
       redirectServer(
-        { listen: surfaceListen(surface, context), certificate: surfaceCertificate(surface) },
+        {
+          listen: surfaceListen(surface, context),
+          certificate: surfaceCertificate(surface),
+          options: context.options,
+        },
         names,
         answer,
       ),

@@ -1,8 +1,10 @@
 /** What a route does with a request: the children of its `location`. */
-import { compareText, type PathRoute } from '../../model/cluster.ts';
+import { compareText, type HostEntry, type PathRoute } from '../../model/cluster.ts';
 import type { PathPrefix } from '../../model/names.ts';
+import type { NginxOptions } from '../../settings/nginx-options.ts';
 import { responseHeader } from './headers.ts';
 import { isRewritten, rewritten } from './rewrite.ts';
+import { pathRoute } from './route-log.ts';
 import { sorted } from './sorted.ts';
 import { cookieChoice } from './sticky.ts';
 import { block, directive, expression, type Node } from './syntax.ts';
@@ -51,10 +53,16 @@ function urlOf({ tls, name }: NamedUpstream): string {
 }
 
 /** Static locations, sorted by prefix, longest prefix first by NGINX's own rule; paths without a route answer 404. */
-export function routeLocations(routes: readonly PathRoute[], context: RouteContext): readonly Node[] {
+export function routeLocations(
+  { host, routes }: HostEntry,
+  context: RouteContext & { readonly options: NginxOptions },
+): readonly Node[] {
   const inOrder = sorted(routes, (a, b) => compareText(a.prefix, b.prefix));
   const locations = inOrder.flatMap((route) => {
-    const actions = routeActions(route, upstreamOf(context.upstreams, route.pool), context);
+    const actions = [
+      ...pathRoute(context.options, host, route.prefix),
+      ...routeActions(route, upstreamOf(context.upstreams, route.pool), context),
+    ];
     return matchersOf(route.prefix).map((matcher) => block('location', matcher, actions));
   });
   return routes.some((route) => route.prefix === '/') ? locations : [...locations, notFound()];

@@ -2,6 +2,7 @@
 import type { ClusterHeader, HostEntry, HostTls } from '../../model/cluster.ts';
 import type { Origin } from '../../model/intent.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
+import { redirectRoute } from './route-log.ts';
 import { block, directive, entry, expression, type Node } from './syntax.ts';
 
 /** An answer that needs nothing but the request. */
@@ -41,9 +42,16 @@ export function httpsPortMaps(header: ClusterHeader, options: NginxOptions): rea
   return map === undefined ? [] : [map];
 }
 
-/** One server for all names with the same answer: its `listen` lines, its certificate where it has one. */
+interface RedirectContext {
+  readonly listen: readonly Node[];
+  /** Empty where the server has none. */
+  readonly certificate: readonly Node[];
+  readonly options: NginxOptions;
+}
+
+/** One server for all names with the same answer. */
 export function redirectServer(
-  { listen, certificate }: { readonly listen: readonly Node[]; readonly certificate: readonly Node[] },
+  { listen, certificate, options }: RedirectContext,
   names: readonly string[],
   { status, location }: RedirectAnswer,
 ): Node {
@@ -54,6 +62,7 @@ export function redirectServer(
       ...listen,
       ...names.map((name) => directive('server_name', name)),
       ...certificate,
+      ...redirectRoute(options, names),
       block('location', ['/'], [directive('return', status, expression(location))]),
     ],
   );

@@ -3,6 +3,7 @@ import type { ClusterHeader, HostEntry } from '../../model/cluster.ts';
 import type { NginxOptions } from '../../settings/nginx-options.ts';
 import { handOver, page, poolActions, type RouteContext, routeLocations } from './locations.ts';
 import { isTlsOnly, toHttps } from './redirects.ts';
+import { groupRoute, hostRoute, unknownRoute } from './route-log.ts';
 import { block, directive, expression, type Node } from './syntax.ts';
 import { type CertificatePair, certificateNodes, tlsListen } from './tls.ts';
 import { upstreamOf } from './upstreams.ts';
@@ -28,7 +29,13 @@ export function defaultServer(others: readonly HostEntry[], context: ServerConte
   return block(
     'server',
     [],
-    [httpListen(context, 'default_server'), directive('server_name', '_'), ...namesOf(others), anyPath(actions)],
+    [
+      httpListen(context, 'default_server'),
+      directive('server_name', '_'),
+      ...namesOf(others),
+      ...unknownRoute(options),
+      anyPath(actions),
+    ],
   );
 }
 
@@ -46,7 +53,7 @@ export function defaultTlsServer(reachable: boolean, context: ServerContext): No
       ...tlsListen(header, options, 'default_server'),
       directive('server_name', '_'),
       ...(defaultTls.kind === 'terminate' ? certificateNodes(defaultTls) : refuseHandshake(reachable)),
-      ...(reachable ? [anyPath(unknownActions(context))] : []),
+      ...(reachable ? [...unknownRoute(options), anyPath(unknownActions(context))] : []),
     ],
   );
 }
@@ -61,6 +68,7 @@ export function misdirectedServer(hosts: readonly HostEntry[], { header, options
       ...tlsListen(header, options),
       ...namesOf(hosts),
       ...refuseHandshake(true),
+      ...unknownRoute(options),
       anyPath([directive('return', 421, text)]),
     ],
   );
@@ -75,7 +83,7 @@ export function hostServer(hosts: readonly HostEntry[], surface: Surface, contex
       ...surfaceListen(surface, context),
       ...namesOf(hosts),
       ...surfaceCertificate(surface),
-      ...hosts.flatMap(({ routes }) => routeLocations(routes, context)),
+      ...hosts.flatMap((entry) => [...hostRoute(context.options, entry.host), ...routeLocations(entry, context)]),
     ],
   );
 }
@@ -89,6 +97,7 @@ export function groupServer(hosts: readonly HostEntry[], surface: Surface, conte
       ...surfaceListen(surface, context),
       ...namesOf(hosts),
       ...surfaceCertificate(surface),
+      ...groupRoute(context.options),
       handOver(),
       ...hosts.flatMap(({ host, routes }) =>
         routes.map((route) =>

@@ -14,6 +14,7 @@ const GOOD: Facts = {
   badPairs: new Set(),
   badAuthorities: new Set(),
   standInAuthority: '/x.pem',
+  routeLog: undefined,
 };
 
 /** Secrets where core mounts them. */

@@ -11,7 +11,12 @@ export const metricsPage: Page = { path: 'docs/metrics.md', render };
 const COMMON = new Set([...Object.keys(STAGE_METRIC), ...Object.keys(PROCESS_METRICS)]);
 
 function render(): string {
-  const sources = ['src/core/metrics/definitions.ts', 'src/extension/metrics.ts', 'src/agent/metrics.ts'];
+  const sources = [
+    'src/core/metrics/definitions.ts',
+    'src/extension/metrics.ts',
+    'src/agent/metrics.ts',
+    'src/agent/route-metrics.ts',
+  ];
   const stages = Object.entries({ ...CORE_STAGES, ...EXTENSION_STAGES, ...AGENT_STAGES });
   return `${generatedFrom(...sources, 'src/runtime/process-metrics.ts')}
 
@@ -20,7 +25,7 @@ function render(): string {
 Core, each extension and each proxy answer \`/metrics\`, \`/healthz\` and \`/readyz\` at the port of \`MetricsListenAddr\` (9090), extensions and
 proxies on the control network only. How to scrape them and what to be woken for: [docs/howto/monitoring.md](howto/monitoring.md).
 
-The number of series does not grow with hosts, services or endpoints. Labels named \`extension\` hold the name of an \`[Extensions.<name>]\` table.
+The number of series does not grow with hosts, services or endpoints, but for those per route that \`RouteMetrics\` switches on. Labels named \`extension\` hold the name of an \`[Extensions.<name>]\` table.
 
 ## All three
 
@@ -46,8 +51,9 @@ ${tableOf(own(EXTENSION_METRICS))}
 
 ## Proxy
 
-Open NGINX counts connections and requests as a whole. It has no numbers per host or route: those are in its access log, one line per
-request (\`TraceLogFormat\` and the log options of [docs/config.md](config.md)), for whatever collects your logs.
+Open NGINX counts connections and requests as a whole. Numbers per route come with \`RouteMetrics\`
+([docs/howto/monitoring.md](howto/monitoring.md#requests-per-route)); all there is about a single request is in the access log, one line
+each (\`TraceLogFormat\` and the log options of [docs/config.md](config.md)), for whatever collects your logs.
 
 ${tableOf(own(AGENT_METRICS))}
 `;

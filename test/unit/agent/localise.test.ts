@@ -20,6 +20,7 @@ const NOTHING: Facts = {
   badPairs: new Set(),
   badAuthorities: new Set(),
   standInAuthority: '/run/interlock/no-authority.pem',
+  routeLog: undefined,
 };
 
 const secret = (name: string) => ({ secret: name as SecretName, path: `/run/secrets/${name}` });
@@ -78,6 +79,33 @@ describe('a certificate pair that cannot be used', () => {
     expect(file).toContain('  ssl_certificate /run/secrets/a.crt;\n  ssl_certificate_key /run/secrets/a.key;\n');
     expect(findReferences(file).pairs.size).toBe(0);
     expect(localise(file, { ...NOTHING, badPairs: new Set(['a.crt a.key']) }).text).toBe(file);
+  });
+});
+
+describe('the place for the log of requests per route', () => {
+  const routeLog = 'syslog:server=127.0.0.1:4711,nohostname,tag=nginx';
+  const changesOf = (options: Partial<NginxOptions>) => {
+    const text = render(model({ 'a.local': { '/': near } }), options);
+    const [before, after] = [text, localise(text, { ...NOTHING, routeLog }).text].map((file) => file.split('\n'));
+    expect(after).toHaveLength(before?.length ?? 0);
+    return after?.filter((line, index) => line !== before?.[index]);
+  };
+
+  it('gets our log beside the one there is', () => {
+    expect(changesOf({ routeMetrics: true })).toEqual([`  access_log ${routeLog} interlock_route;`]);
+  });
+
+  it('gets our log instead of one that is off, which would cancel both', () => {
+    expect(changesOf({ routeMetrics: true, accessLogPath: 'off' })).toEqual([
+      '  # access_log off',
+      `  access_log ${routeLog} interlock_route;`,
+    ]);
+  });
+
+  it('is not there without the key, and stays a comment where nobody listens', () => {
+    expect(changesOf({ accessLogPath: 'off' })).toEqual([]);
+    const text = render(model({ 'a.local': { '/': near } }), { routeMetrics: true });
+    expect(localise(text, NOTHING).text).toBe(text);
   });
 });
 

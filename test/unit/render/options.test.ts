@@ -229,6 +229,13 @@ const ROWS: readonly Row[] = [
     byDefault: ['access_log /dev/stdout main;'],
   },
   {
+    key: 'RouteMetrics',
+    value: true,
+    set: ['# access_log: requests per route, to the agent', 'set $interlock_route "$host /";'],
+    byDefault: ['access_log /dev/stdout main;'],
+    absent: ['# access_log: requests per route, to the agent'],
+  },
+  {
     key: 'TrustedProxies',
     value: ['10.0.0.0/8'],
     set: ['set_real_ip_from 10.0.0.0/8;', 'real_ip_header X-Forwarded-For;', '10.0.0.0/8 1;'],
