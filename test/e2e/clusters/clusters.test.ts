@@ -35,7 +35,9 @@ beforeAll(async () => {
   // Core runs by now or soon: networks and labels that come later are found.
   for (const [index, cluster] of CLUSTERS.entries()) {
     const labels = ['--label-add', 'nodetype=loadbalancer', '--label-add', `region=${cluster}`];
-    await interlock.cli('node', 'update', ...labels, await hostnameOf(index + 1));
+    const name = await hostnameOf(index + 1);
+    // Swarm writes nodes too, and then says "update out of sequence".
+    await eventually(() => interlock.cli('node', 'update', ...labels, name), { timeoutMs: 30_000 });
     await interlock.createNetwork(`${cluster}-front`);
     await deploy(cluster);
   }

@@ -180,7 +180,8 @@ describe.skipIf(!isRoot)('the watch on a real Swarm', () => {
   it('falls to the poll when the engine dies under it, and comes back with the engine', async () => {
     await swarm.crashNode(1);
     await eventually(() => feed.status.get()?.kind === 'poll', PATIENCE);
-    await swarm.exec(2, ['docker', 'node', 'update', '--label-add', 'while=away', 'n3']);
+    // The others may have to elect a leader first.
+    await eventually(() => swarm.exec(2, ['docker', 'node', 'update', '--label-add', 'while=away', 'n3']), PATIENCE);
     await swarm.startNode(1);
     await eventually(() => feed.status.get()?.kind === 'watch', PATIENCE);
     await eventually(() =>
