@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
-/** More failed files than this are no accident of one moment. */
-const AT_MOST = 5;
+/** More failed files than this are no accident of one moment: a busy one meets what runs on real engines then, three at a time for minutes. */
+const AT_MOST = 8;
 const MAY_RUN_AGAIN = /^test\/(?:unit|contract|integration|e2e|full)\//;
 
 const [report = ''] = process.argv.slice(2);
