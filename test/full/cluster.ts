@@ -7,6 +7,12 @@ import type { Swarm } from '../support/bed.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Interlock, TaskJson } from '../support/interlock.ts';
 
+/**
+ * A new leader, and the only manager after its restart, gives nodes six heartbeats to find it, and declares the others down: Swarm itself
+ * then ends their tasks and starts others. Where that is not the case at hand, the heartbeat is this one, in place of Swarm's 5 s.
+ */
+export const UNHURRIED = '20s';
+
 /** Every wait of the long list ends within this time, or says what it waited for. */
 export const PATIENCE = { timeoutMs: 120_000, everyMs: 100 };
 
@@ -120,4 +126,12 @@ export async function untilAtRest(interlock: Interlock): Promise<Readonly<Record
     }
     return before;
   }, PATIENCE);
+}
+
+/** `<service> on <node>: <container>` of all that run, sorted: equal before and after means that Swarm replaced no task. */
+export async function containersOf(interlock: Interlock, services: readonly string[]): Promise<readonly string[]> {
+  const all = await Promise.all(services.map((service) => runningOf(interlock, service)));
+  return services
+    .flatMap((service, n) => (all[n] ?? []).map(({ hostname, container }) => `${service} on ${hostname}: ${container}`))
+    .sort();
 }

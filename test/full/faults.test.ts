@@ -9,10 +9,21 @@ import { eventually } from '../support/eventually.ts';
 import { imageArchive } from '../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../support/interlock.ts';
 import { clocksCanBeOff, shiftClock } from './clock.ts';
-import { baseOf, PATIENCE, runningOf, stateOf, untilAtRest, untilServed, versionsOf } from './cluster.ts';
+import {
+  baseOf,
+  containersOf,
+  PATIENCE,
+  runningOf,
+  stateOf,
+  UNHURRIED,
+  untilAtRest,
+  untilServed,
+  versionsOf,
+} from './cluster.ts';
 import { startTraffic, type Traffic, tallyOf } from './traffic.ts';
 
 const HOST = 'demo.local';
+const ON_WORKERS = ['demo', 'interlock-extension', 'interlock-proxy'];
 let swarm: Swarm;
 let interlock: Interlock;
 const cleanUps: (() => Promise<unknown>)[] = [];
@@ -132,7 +143,9 @@ describe('under constant traffic', () => {
   });
 
   it('the engine under core dies and starts: no request fails, nothing is written, changes arrive', async () => {
+    await interlock.cli('swarm', 'update', '--dispatcher-heartbeat', UNHURRIED);
     const before = await untilAtRest(interlock);
+    const containers = await containersOf(interlock, ON_WORKERS);
     const traffic = await trafficThrough(2, 3);
     await swarm.crashNode(1);
     await traffic.answeredBy(20);
@@ -140,10 +153,14 @@ describe('under constant traffic', () => {
     await eventually(async () => expect(await runningOf(interlock, 'interlock_core')).toHaveLength(1), PATIENCE);
     await untilServed(interlock, { demo: 2 }, [2, 3]);
     await untilAtRest(interlock);
+    // Tasks first: were they replaced, by Swarm, then requests failed and further configs were called for.
+    expect(await containersOf(interlock, ON_WORKERS)).toEqual(containers);
     expect(await versionsOf(interlock)).toEqual(before);
     await rename('engine-back.local');
     await arrives('engine-back.local');
+    expect(await containersOf(interlock, ON_WORKERS)).toEqual(containers);
     expect(await endOf(traffic, 'the engine under core restarted')).toEqual([]);
+    await interlock.cli('swarm', 'update', '--dispatcher-heartbeat', '5s');
   });
 });
 

@@ -8,15 +8,25 @@ import { type Swarm, startSwarm } from '../support/bed.ts';
 import { eventually } from '../support/eventually.ts';
 import { imageArchive } from '../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock } from '../support/interlock.ts';
-import { baseOf, nodesOf, PATIENCE, runningOf, stateOf, untilAtRest, untilServed, versionsOf } from './cluster.ts';
+import {
+  baseOf,
+  containersOf,
+  nodesOf,
+  PATIENCE,
+  runningOf,
+  stateOf,
+  UNHURRIED,
+  untilAtRest,
+  untilServed,
+  versionsOf,
+} from './cluster.ts';
 import { startTraffic, type Traffic, tallyOf } from './traffic.ts';
 
 const HOST = 'demo.local';
 const CORE = 'interlock_core';
 const WITHOUT_LEADER_MS = 60_000;
-/** A new leader gives nodes six of these to find it, and declares the others down. */
-const UNHURRIED = '20s';
 const ALL = [1, 2, 3] as const;
+const EVERYTHING = ['demo', CORE, 'interlock-extension', 'interlock-proxy'];
 
 let swarm: Swarm;
 let interlock: Interlock;
@@ -120,7 +130,7 @@ describe('three managers', () => {
   it('have no leader for a minute: nothing is torn down or written, no request fails, changes arrive afterwards', async () => {
     await swarm.exec(2, ['docker', 'swarm', 'update', '--dispatcher-heartbeat', UNHURRIED]);
     const before = await untilAtRest(interlock);
-    const containers = await allContainers();
+    const containers = await containersOf(interlock, EVERYTHING);
     const traffic = await trafficThrough(...ALL);
     await separate('-I');
     await eventually(async () => {
@@ -136,7 +146,7 @@ describe('three managers', () => {
     await untilServed(interlock, { demo: 2 }, ALL);
     await untilAtRest(interlock);
     // Tasks first: were they replaced, by Swarm, then further configs were called for.
-    expect(await allContainers()).toEqual(containers);
+    expect(await containersOf(interlock, EVERYTHING)).toEqual(containers);
     expect(await versionsOf(interlock)).toEqual(before);
     await rename('leader-back.local');
     await arrives('leader-back.local');
@@ -151,12 +161,4 @@ async function separate(action: '-I' | '-D'): Promise<void> {
       await swarm.exec(index, ['iptables', action, 'INPUT', '-i', 'eth0', '-p', 'tcp', port, '2377', '-j', 'DROP']);
     }
   }
-}
-
-async function allContainers(): Promise<readonly string[]> {
-  const services = ['demo', CORE, 'interlock-extension', 'interlock-proxy'];
-  const all = await Promise.all(services.map((service) => runningOf(interlock, service)));
-  return services
-    .flatMap((service, n) => (all[n] ?? []).map(({ hostname, container }) => `${service} on ${hostname}: ${container}`))
-    .sort();
 }

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { type Look, lookThroughLogs } from './container-logs.ts';
 
 /** Debian testing's and stable's current engine, or the machine's own. */
 export type BedEngine = 'forky' | 'trixie' | 'host';
@@ -75,7 +76,12 @@ export interface Swarm {
   loadImages(archives: readonly string[]): Promise<void>;
   /** `docker import` of a root filesystem on every running node: one tag, but an image id of its own on each. */
   importImage(rootArchive: string, tag: string): Promise<void>;
-  /** Ends the cluster and leaves nothing. May be called again. */
+  /**
+   * Looks through the logs of all containers there are for bytes of the secrets mounted in them now and at earlier calls; throws when one
+   * was printed. For tests that remove containers: `down` does it by itself.
+   */
+  lookThroughLogs(): Promise<Look>;
+  /** Ends the cluster and leaves nothing; then throws when a log held a secret. May be called again. */
   down(): Promise<void>;
 }
 
@@ -126,6 +132,10 @@ export async function openSwarm(name: string): Promise<Swarm> {
   const { nodes, hostAddress } = await describeSwarm(name);
   const first = nodes[0];
   if (first === undefined) throw new Error(`the cluster '${name}' has no nodes`);
+  const secrets = new Set<string>();
+  const printed = async (index: number, argv: readonly string[]) =>
+    (await runBed('swarm.sh', ['exec', name, String(index), ...argv])).stdout;
+  const look = () => lookThroughLogs(nodes, { exec: printed, secrets });
   return {
     name,
     nodes,
@@ -140,7 +150,12 @@ export async function openSwarm(name: string): Promise<Swarm> {
     link: (index, state) => swarm('link', name, String(index), state),
     loadImages: (archives) => swarm('load', name, ...archives),
     importImage: (rootArchive, tag) => swarm('import', name, rootArchive, tag),
-    down: () => stopSwarm(name),
+    lookThroughLogs: look,
+    async down() {
+      const [looked] = await Promise.allSettled([look()]);
+      await stopSwarm(name);
+      if (looked.status === 'rejected') throw looked.reason;
+    },
   };
 }
 

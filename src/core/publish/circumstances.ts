@@ -33,7 +33,11 @@ export function lookAround(publishing: Publishing, snapshot: Snapshot, observed:
   const settings = placed(extension.settings, snapshot, tables, workers.areLost);
   const agents = extension.agents.get();
   const running = runningTasks(snapshot, observed.proxy?.id);
-  const { presence, holdMs } = watches.agents.look(running, agents);
+  const { presence, holdMs } = watches.agents.look({
+    running,
+    agents,
+    coreWasReached: extension.rendered.get() !== undefined,
+  });
   const mode = settings.hitless && presence !== 'absent' ? 'hitless' : 'classic';
   const delivery = deliveryOf(extension, mode, watches.lastGood, running);
   const wants = { settings, home, tokens: extension.tokens.get() ?? null, ...swarmNames(snapshot) };

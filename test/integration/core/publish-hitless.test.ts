@@ -318,6 +318,21 @@ describe('a proxy image without agent', () => {
     expect(world.mounted()).toBe('one');
     expect(core.findings()).toEqual([]);
   });
+
+  it('is not concluded by a new core that nobody reaches for a minute, and the extension before the agents', async () => {
+    await (await settledCore()).stop();
+    const next = world.startCore();
+    next.agents();
+    await next.pass(60_000);
+    world.fake.forgetCalls();
+    next.render('two');
+    await next.pass(30_000);
+    next.agents(present);
+    await next.pass(30_000);
+    expect(world.mounted()).toBe('one');
+    expect(world.writes()).toEqual(['POST /configs/create']);
+    expect(next.findings()).toEqual([]);
+  });
 });
 
 describe('a file above what Swarm stores', () => {
