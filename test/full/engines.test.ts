@@ -101,6 +101,7 @@ describe.each(ENGINES)('on the engine of %s', (engine) => {
   });
 
   it('goes with its own stack', async () => {
+    await interlock.swarm.lookThroughLogs();
     await interlock.cli('stack', 'rm', STACK);
     await eventually(async () => {
       await interlock.cli('stack', 'rm', STACK);

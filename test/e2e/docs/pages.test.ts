@@ -393,6 +393,7 @@ describe('gone again', () => {
     const ours = ['interlock-extension', 'interlock-proxy', 'interlock_core'];
     const before = await names('service');
     expect(before).toEqual(expect.arrayContaining(ours));
+    expect((await swarm.lookThroughLogs()).secrets).toBeGreaterThan(0);
     const typed = { after: 'Remove it? [y/N]', line: 'y' };
     const printed = await block('docs/howto/uninstall.md', 'docker service rm interlock_core', { typed });
 

@@ -78,6 +78,7 @@ describe('classic delivery', () => {
       '--host',
       `unix://${interlock.swarm.managerSocket}`,
     ];
+    await interlock.swarm.lookThroughLogs();
     const early = await runCommand(uninstall);
     expect(early).toMatchObject({ exitCode: 1 });
     expect(early.stdout).toContain('docker service rm interlock_core');

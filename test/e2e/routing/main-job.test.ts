@@ -252,6 +252,7 @@ describe('the main job', () => {
   });
 
   it('leaves with docker stack rm, whole', async () => {
+    await interlock.swarm.lookThroughLogs();
     await runBlock('docs/howto/uninstall.md', 'docker stack rm interlock');
     await eventually(
       async () => {

@@ -11,6 +11,7 @@ import { run } from '../../../docker/dev/command.ts';
 import { findArchive, imageNames } from '../../../docker/dev/images.ts';
 import { findPlaces, type Places } from '../../../docker/dev/state.ts';
 import { type Swarm, startSwarm } from '../../support/bed.ts';
+import { type Look, lookThroughLogs } from '../../support/container-logs.ts';
 import { blocksIn, firstCommand, readPage } from '../../support/docs-pages.ts';
 import { docsRunner } from '../../support/docs-runner.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -218,6 +219,7 @@ describe('a private engine', () => {
     ) as { nodes: { netns: string }[] };
     const netns = nodes[0]?.netns ?? '';
     expect(existsSync(netns)).toBe(true);
+    expect((await lookThrough(home)).secrets).toBeGreaterThan(0);
     const down = await home.call(['down']);
     expect(down.code, down.said).toBe(0);
     expect(existsSync(netns)).toBe(false);
@@ -249,6 +251,7 @@ describe('a private engine', () => {
     expect(await docs.run('README.md', 'npm run up', options)).toContain(`127.0.0.1:${port}`);
     expect(await docs.run('README.md', DEMO_CURL, options)).toMatch(/^hostname: /m);
 
+    expect((await lookThrough(home)).secrets).toBeGreaterThan(0);
     await docs.run(page, names.at(-1) ?? '', inside);
     expect(existsSync(join(home.state, 'up'))).toBe(false);
     expect(docs.left()).toEqual([]);
@@ -268,6 +271,13 @@ describe('a private engine', () => {
     await eventually(() => expect(tracesOf(home.state)).toEqual([]));
   });
 });
+
+/** The logs of all containers of the private engine, for the secrets mounted in them. */
+function lookThrough({ state }: Home): Promise<Look> {
+  const exec = (index: number, argv: readonly string[]) =>
+    run(['bash', BED, 'exec', 'dev', String(index), ...argv], { env: { ...process.env, INTERLOCK_STATE: state } });
+  return lookThroughLogs([{ index: 1, log: join(state, 'swarm/dev/n1/dockerd.log') }], { exec, secrets: new Set() });
+}
 
 function pidOf(home: Home, half: 'inside' | 'outside'): number {
   const text = readFileSync(join(home.state, 'up/forward', `${half}.pid`), 'utf8');

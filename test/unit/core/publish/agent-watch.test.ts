@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentsState } from '../../../../src/core/board.ts';
-import { createAgentWatch, SESSION_AGAIN_WITHIN_MS, SESSION_WITHIN_MS } from '../../../../src/core/publish/agent-watch.ts';
+import {
+  createAgentWatch,
+  SESSION_AGAIN_WITHIN_MS,
+  SESSION_WITHIN_MS,
+} from '../../../../src/core/publish/agent-watch.ts';
 import { createManualClock } from '../../../fakes/manual-clock.ts';
 
 const sessions = (...taskIds: readonly string[]): AgentsState => ({
