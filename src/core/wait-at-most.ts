@@ -1,6 +1,9 @@
 import type { Trigger } from '../runtime/cell.ts';
 import type { Clock } from '../runtime/clock.ts';
 
+/** Nobody hears it: what waits is over. Made once, because `abort` without a reason makes an exception with its stack each time. */
+const OVER = new Error('something else came first');
+
 /** Waits for one of the triggers, at most `ms`; returns those that fired. Rejects with the signal's reason. */
 export async function waitForAny(
   ms: number,
@@ -19,7 +22,7 @@ export async function waitForAny(
   try {
     await Promise.race([...woken, ...passed]);
   } finally {
-    scope.abort();
+    scope.abort(OVER);
     // One that has fired beside the first is not lost: it counts here.
     await Promise.allSettled([...woken, ...passed]);
   }
@@ -35,7 +38,7 @@ export async function waitAtMost(ms: number, trigger: Trigger, clock: Clock, sig
   try {
     return await Promise.race([woken, passed]);
   } finally {
-    scope.abort();
+    scope.abort(OVER);
     await Promise.allSettled([woken, passed]);
   }
 }

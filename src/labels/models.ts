@@ -1,8 +1,8 @@
 /** Every service's labels and the rest of the Snapshot to the models of all clusters: what core does with each Snapshot, and `interlock render` with a saved one. */
 import { type BuiltModels, type ClusterDefinition, createModelBuilder } from '../model/build.ts';
-import { sameItems } from '../model/cluster-builder.ts';
 import type { Finding } from '../model/finding.ts';
 import type { RoutingIntent } from '../model/intent.ts';
+import { editBetween, exchanged, FEW, type ListEdit, sameItems } from '../model/lists.ts';
 import type { RouteSet } from '../model/routes.ts';
 import type { Service, Snapshot } from '../model/snapshot.ts';
 import { type LabelOutcome, parseLabels } from './parse-labels.ts';
@@ -42,7 +42,7 @@ export function createRouter(definitions: readonly ClusterDefinition[]): Router 
   let wanted: readonly RoutingIntent[] = [];
   return {
     update(snapshot, pins = NO_PINS) {
-      last = last?.services === snapshot.services ? last : readServices(snapshot.services);
+      last = last?.services === snapshot.services ? last : readServices(snapshot.services, last);
       wanted = sameOrNew(wanted, withPins(last, pins));
       const built = builder.update(snapshot, wanted);
       return { built, findings: [...last.findings, ...built.findings], routesOf: last.routesOf };
@@ -65,18 +65,65 @@ function withPins({ intents, services }: ReadServices, pins: Pins): readonly Rou
 
 interface ReadServices {
   readonly services: readonly Service[];
+  /** In the order of the services. */
+  readonly outcomes: readonly LabelOutcome[];
   readonly intents: readonly RoutingIntent[];
   readonly findings: readonly Finding[];
+  /** By service cluster: those that somebody asked for. */
+  readonly routes: Map<string, RouteSet>;
   readonly routesOf: (serviceCluster: string) => RouteSet;
 }
 
-function readServices(services: readonly Service[]): ReadServices {
-  const outcomes = services.map(outcomeOf);
-  return {
-    services,
-    intents: outcomes.flatMap((outcome): RoutingIntent[] => (outcome.kind === 'intent' ? [outcome.intent] : [])),
-    findings: outcomes.flatMap((outcome) => (outcome.kind === 'not-ours' ? [] : outcome.findings)),
-    routesOf: (cluster) => routeSetOf(services.filter((service) => isRoutedIn(cluster, outcomeOf(service)))),
+/** `last`: of other services; what both have in common is not looked at again. */
+function readServices(services: readonly Service[], last: ReadServices | undefined): ReadServices {
+  const edit = editBetween(last?.services ?? [], services);
+  const before = last?.outcomes ?? [];
+  const outcomes = [
+    ...before.slice(0, edit.at),
+    ...edit.added.map(outcomeOf),
+    ...before.slice(edit.at + edit.removed.length),
+  ];
+  const intents: RoutingIntent[] = [];
+  const findings: Finding[] = [];
+  for (const outcome of outcomes) {
+    if (outcome.kind === 'intent') {
+      intents.push(outcome.intent);
+    }
+    if (outcome.kind !== 'not-ours') {
+      findings.push(...outcome.findings);
+    }
+  }
+  const routes = new Map<string, RouteSet>();
+  const routesOf = rememberRoutes({ services, edit, last: last?.routes, routes });
+  return { services, outcomes, intents, findings, routes, routesOf };
+}
+
+interface RoutesMemory {
+  readonly services: readonly Service[];
+  readonly edit: ListEdit<Service>;
+  /** Of the services before the edit. */
+  readonly last: ReadonlyMap<string, RouteSet> | undefined;
+  readonly routes: Map<string, RouteSet>;
+}
+
+/** History asks several times for those of one cluster, and for all of them after each change of one service. */
+function rememberRoutes({ services, edit, last, routes }: RoutesMemory): ReadServices['routesOf'] {
+  const routedIn = (cluster: string, list: readonly Service[]): RouteSet =>
+    routeSetOf(list.filter((service) => isRoutedIn(cluster, outcomeOf(service))));
+  const work = (cluster: string): RouteSet => {
+    const before = last?.get(cluster);
+    if (before === undefined || edit.removed.length + edit.added.length > FEW) {
+      return routedIn(cluster, services);
+    }
+    const removed = new Set(edit.removed.map(({ name }) => name));
+    const added = routedIn(cluster, edit.added).services;
+    const next = exchanged(before.services, ({ name }) => name, { removed, added });
+    return next === before.services ? before : { services: next };
+  };
+  return (cluster) => {
+    const known = routes.get(cluster) ?? work(cluster);
+    routes.set(cluster, known);
+    return known;
   };
 }
 
@@ -88,7 +135,11 @@ function isRoutedIn(serviceCluster: string, outcome: LabelOutcome): boolean {
 const outcomesKnown = new WeakMap<Service, LabelOutcome>();
 
 function outcomeOf(service: Service): LabelOutcome {
-  const known = outcomesKnown.get(service) ?? parseLabels(service);
-  outcomesKnown.set(service, known);
-  return known;
+  const known = outcomesKnown.get(service);
+  if (known !== undefined) {
+    return known;
+  }
+  const outcome = parseLabels(service);
+  outcomesKnown.set(service, outcome);
+  return outcome;
 }

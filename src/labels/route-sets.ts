@@ -16,15 +16,19 @@ export function routeSetOf(services: readonly Service[]): RouteSet {
 const routed = new WeakMap<Service, RoutedService>();
 
 function routedServiceOf(service: Service): RoutedService {
-  const known = routed.get(service) ?? {
+  const known = routed.get(service);
+  if (known !== undefined) {
+    return known;
+  }
+  const made = {
     name: service.name,
     id: service.id,
     createdAt: service.createdAt,
     stack: service.labels[STACK_LABEL],
     labels: Object.fromEntries(Object.entries(service.labels).filter(([name]) => name.startsWith(LABEL_PREFIX))),
   };
-  routed.set(service, known);
-  return known;
+  routed.set(service, made);
+  return made;
 }
 
 /** What the route set asks for, by itself. */

@@ -5,10 +5,12 @@
  * Rules (design: several services, same host): one pool per host and path; services that share both share the pool; the oldest
  * service (creation time, then id) decides the options, the others get a finding.
  */
-import { type ClusterModel, compareText } from './cluster.ts';
-import { type Changes, type ClusterDefinition, createClusterBuilder, sameItems } from './cluster-builder.ts';
+import type { ClusterModel } from './cluster.ts';
+import { type Changes, type ClusterDefinition, createClusterBuilder } from './cluster-builder.ts';
 import { boundFindings, createFinding, type Finding } from './finding.ts';
 import type { RoutingIntent } from './intent.ts';
+import { editBetween, FEW, sameItems } from './lists.ts';
+import { compareAge } from './member.ts';
 import type { Snapshot } from './snapshot.ts';
 import { addTo, indexSnapshot, type SnapshotIndex } from './snapshot-index.ts';
 
@@ -45,7 +47,7 @@ export function createModelBuilder(definitions: readonly ClusterDefinition[]): M
   return {
     update(snapshot, intents) {
       const index = indexSnapshot(snapshot, last);
-      const clusters = last?.clusters.intents === intents ? last.clusters : divide(intents, names);
+      const clusters = divideAnew(last?.clusters, intents, names);
       const changes = changesBetween(last, { snapshot, index });
       last = { snapshot, index, clusters };
       const built = builders.map(({ cluster, builder }) =>
@@ -64,6 +66,32 @@ interface Clusters {
   readonly findings: readonly Finding[];
 }
 
+/** Sorting thousands of ages costs more than all the rest, and mostly one service is another. */
+function divideAnew(last: Clusters | undefined, intents: readonly RoutingIntent[], names: readonly string[]): Clusters {
+  if (last?.intents === intents) {
+    return last;
+  }
+  const edit = last && editBetween(last.intents, intents);
+  if (last === undefined || edit === undefined || edit.removed.length + edit.added.length > FEW) {
+    return divide(intents, names);
+  }
+  const touched = new Set([...edit.removed, ...edit.added].map(({ serviceCluster }) => serviceCluster));
+  if ([...touched].some((name) => !names.includes(name))) {
+    return divide(intents, names);
+  }
+  const byName = new Map(last.byName);
+  for (const name of touched) {
+    const left = (last.byName.get(name) ?? []).filter((intent) => !edit.removed.includes(intent));
+    const added = edit.added.filter(({ serviceCluster }) => serviceCluster === name);
+    for (const intent of added) {
+      const at = left.findIndex((other) => compareAge(other, intent) > 0);
+      left.splice(at === -1 ? left.length : at, 0, intent);
+    }
+    byName.set(name, left);
+  }
+  return { intents, byName, findings: last.findings };
+}
+
 function divide(intents: readonly RoutingIntent[], names: readonly string[]): Clusters {
   const byName = new Map<string, RoutingIntent[]>();
   for (const intent of [...intents].sort(compareAge)) {
@@ -80,7 +108,7 @@ interface Seen {
 
 function changesBetween(last: Seen | undefined, next: Seen): Changes {
   if (last === undefined) {
-    return { networks: true, surroundings: true, tasks: undefined, tasksOf: () => true };
+    return { networks: true, surroundings: true, services: undefined, tasks: undefined, tasksOf: () => true };
   }
   const listOf = (seen: Seen, id: string) => seen.index.tasks.get(id) ?? [];
   const [before, after] = [last.snapshot.tasksByService, next.snapshot.tasksByService];
@@ -94,6 +122,7 @@ function changesBetween(last: Seen | undefined, next: Seen): Changes {
     surroundings:
       differ(last.snapshot.nodes, next.snapshot.nodes, ({ id, state, address }) => `${id} ${state} ${address}`) ||
       differ(last.snapshot.secrets, next.snapshot.secrets, ({ name, labels }) => `${name} ${labels['type']}`),
+    services: editBetween(last.snapshot.services, next.snapshot.services),
     tasks,
     tasksOf: (id) => tasks?.has(id) ?? !sameItems(listOf(last, id), listOf(next, id)),
   };
@@ -102,10 +131,6 @@ function changesBetween(last: Seen | undefined, next: Seen): Changes {
 /** Whether two lists differ in what a model shows of them; objects are written more often than that changes. */
 function differ<Item>(before: readonly Item[], after: readonly Item[], show: (item: Item) => string): boolean {
   return before !== after && !sameItems(before.map(show).sort(), after.map(show).sort());
-}
-
-function compareAge(a: RoutingIntent, b: RoutingIntent): number {
-  return compareText(a.service.createdAt, b.service.createdAt) || compareText(a.service.id, b.service.id);
 }
 
 function unknownCluster(intent: RoutingIntent, known: readonly string[]): Finding {

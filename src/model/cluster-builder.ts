@@ -1,6 +1,7 @@
 /**
  * One cluster's model from Snapshot to Snapshot. What nothing was said about stays the same object: the entries, whose digests are known
- * by object, and in the end the model itself. The price of a change of tasks is the hosts of its service, and a walk over lists.
+ * by object, and in the end the model itself. The price of a change of tasks, or of a few services, is their own hosts; of one that
+ * reaches further, a walk over all of them.
  *
  *   intents, networks  -> members (a service's port and network)
  *   members            -> groups by host
@@ -18,7 +19,8 @@ import {
 import { createFinding, type Finding } from './finding.ts';
 import { type BuiltHost, buildHost, terminateTls } from './host.ts';
 import type { RoutingIntent } from './intent.ts';
-import { about, type Member, type ProxyNetworks, resolveMember } from './member.ts';
+import { editBetween, exchanged, FEW, keepList, type ListEdit, positionOf, sameItems } from './lists.ts';
+import { about, compareAge, type Member, type ProxyNetworks, resolveMember } from './member.ts';
 import type { Hostname } from './names.ts';
 import { buildPool } from './pool.ts';
 import { findLoops, loopFinding } from './redirects.ts';
@@ -39,6 +41,8 @@ export interface Changes {
   readonly networks: boolean;
   /** Nodes or secrets, as far as a model shows them. */
   readonly surroundings: boolean;
+  /** `undefined`: each may be another one. */
+  readonly services: ListEdit<Service> | undefined;
   /** All services that have other tasks; `undefined`: each has to be asked about. */
   readonly tasks: ReadonlySet<string> | undefined;
   /** Whether a service has other tasks. */
@@ -60,21 +64,23 @@ interface State {
   readonly services: SnapshotIndex['services'];
   readonly intents: readonly RoutingIntent[];
   readonly proxyKey: string;
-  readonly resolved: ReadonlyMap<RoutingIntent, Resolved>;
+  /** This map, `built` and those of `places` are written in place: copying them would be the dearest step of a change. */
+  readonly resolved: Map<RoutingIntent, Resolved>;
+  /** Both are empty after a change of single services. */
   readonly members: readonly Member[];
   readonly groups: readonly HostGroup[];
-  /** Written in place, because copying it would be the dearest step of a change of tasks. */
   readonly built: Map<Hostname, BuiltGroup>;
   readonly places: Places;
+  /** Some host redirects: whether that leads round in circles depends on others. */
+  readonly anyClaims: boolean;
   readonly model: ClusterModel;
   readonly findings: readonly Finding[];
 }
 
 /** Where a service shows in a model. */
 interface Places {
-  readonly hostsOf: ReadonlyMap<string, readonly Hostname[]>;
-  /** Positions in the model's list. */
-  readonly pools: ReadonlyMap<PoolId, number>;
+  readonly intentOf: Map<string, RoutingIntent>;
+  readonly hostsOf: Map<string, readonly Hostname[]>;
   /** Those that ask to be the default backend. */
   readonly defaults: readonly Member[];
 }
@@ -100,27 +106,164 @@ export function createClusterBuilder(definition: ClusterDefinition): ClusterBuil
   let state: State | undefined;
   return {
     update(index, intents, changes) {
+      const next = state && withServices(definition, state, index, intents, changes);
       state =
-        state !== undefined && areOnlyTasks(state, index, intents, changes)
-          ? withTasks(state, index, changes)
-          : withEverything(definition, state, index, intents, changes);
+        next === undefined
+          ? withEverything(definition, state, index, intents, changes)
+          : withTasks(next, index, changes);
       return { model: state.model, findings: state.findings };
     },
   };
 }
 
-function areOnlyTasks(
+/** The same host, made of other members. */
+interface Exchange {
+  readonly host: Hostname;
+  readonly before: BuiltHost | undefined;
+  /** `undefined`: nobody names it any more. */
+  readonly after: BuiltGroup | undefined;
+}
+
+interface ServiceChange {
+  readonly gone: readonly RoutingIntent[];
+  readonly come: ReadonlyMap<RoutingIntent, Resolved>;
+}
+
+/**
+ * With the services that came, went or have other labels. `undefined`: what changed reaches further than hosts of their own, or something
+ * about it has to be said.
+ */
+function withServices(
+  definition: ClusterDefinition,
   state: State,
   index: SnapshotIndex,
   intents: readonly RoutingIntent[],
-  { networks, surroundings }: Changes,
-): boolean {
-  return !networks && !surroundings && state.intents === intents && state.services === index.services;
+  changes: Changes,
+): State | undefined {
+  if (changes.networks || changes.surroundings) {
+    return undefined;
+  }
+  if (state.intents === intents && state.services === index.services) {
+    return state;
+  }
+  const proxy = proxyNetworks(index, definition);
+  const change = state.anyClaims || keyOf(proxy) !== state.proxyKey ? undefined : changeOf(state, intents, changes);
+  const come = change && new Map(change.come.map((intent) => [intent, resolveOne(index, intent, proxy)]));
+  const exchanges = come && exchangesOf(state, index, { gone: change.gone, come });
+  return come && exchanges && exchangeHosts(state, { index, intents, gone: change.gone, come }, exchanges);
+}
+
+/** Those whose service is another object have come anew. */
+function changeOf(
+  state: State,
+  intents: readonly RoutingIntent[],
+  { services }: Changes,
+): { readonly gone: readonly RoutingIntent[]; readonly come: readonly RoutingIntent[] } | undefined {
+  const edit = editBetween(state.intents, intents);
+  if (services === undefined || [edit, services].some(({ removed, added }) => removed.length + added.length > FEW)) {
+    return undefined;
+  }
+  const touched = new Set([...services.removed, ...services.added].map(({ id }) => id));
+  const again = [...touched]
+    .flatMap((id) => state.places.intentOf.get(id) ?? [])
+    .filter((intent) => !edit.removed.includes(intent));
+  return { gone: [...edit.removed, ...again], come: [...edit.added, ...again] };
+}
+
+function exchangesOf(
+  state: State,
+  index: SnapshotIndex,
+  { gone, come }: ServiceChange,
+): readonly Exchange[] | undefined {
+  const before = gone.map((intent) => state.resolved.get(intent));
+  const resolved = [...before.flatMap((one) => one ?? []), ...come.values()];
+  const members = resolved.flatMap((one) => one.members);
+  if (resolved.some(({ findings }) => findings.length > 0) || members.some(({ intent }) => intent.defaultBackend)) {
+    return undefined;
+  }
+  const removed = new Set(before.flatMap((one) => one?.members ?? []));
+  const added = [...come.values()].flatMap((one) => one.members);
+  const hosts = new Set(members.flatMap(({ intent }) => intent.hosts));
+  const exchanges = [...hosts].map((host): Exchange => {
+    const known = state.built.get(host);
+    const next = [
+      ...(known?.members ?? []).filter((member) => !removed.has(member)),
+      ...added.filter(({ intent }) => intent.hosts.includes(host)),
+    ].sort((a, b) => compareAge(a.intent, b.intent));
+    const after =
+      next.length === 0 ? undefined : { members: next, host: keepHost(known?.host, buildHost(index, host, next)) };
+    return { host, before: known?.host, after };
+  });
+  return exchanges.every(({ before: old, after }) => isPlain(old) && isPlain(after?.host)) ? exchanges : undefined;
+}
+
+/** Nothing of it shows outside its own entry and pools. */
+function isPlain(host: BuiltHost | undefined): boolean {
+  return (
+    host === undefined ||
+    (host.findings.length === 0 && host.claims.length === 0 && host.entry.tls.kind !== 'passthrough')
+  );
+}
+
+function exchangeHosts(
+  state: State,
+  {
+    index,
+    intents,
+    gone,
+    come,
+  }: ServiceChange & { readonly index: SnapshotIndex; readonly intents: readonly RoutingIntent[] },
+  exchanges: readonly Exchange[],
+): State {
+  const { resolved, built, places, model } = state;
+  for (const intent of gone) {
+    resolved.delete(intent);
+    places.intentOf.delete(intent.service.id);
+    places.hostsOf.delete(intent.service.id);
+  }
+  for (const [intent, one] of come) {
+    resolved.set(intent, one);
+    places.intentOf.set(intent.service.id, intent);
+    for (const { service } of one.members) {
+      places.hostsOf.set(service.id, intent.hosts);
+    }
+  }
+  for (const { host, after } of exchanges) {
+    if (after === undefined) {
+      built.delete(host);
+    } else {
+      built.set(host, after);
+    }
+  }
+  const hosts = exchanged(model.hosts, hostOf, {
+    removed: new Set(exchanges.map(({ host }) => host)),
+    added: exchanges.flatMap(({ after }) => after?.host.entry ?? []),
+  });
+  const pools = exchanged(model.pools, poolId, {
+    removed: new Set(exchanges.flatMap(({ before }) => before?.pools ?? []).map(poolId)),
+    added: exchanges.flatMap(({ after }) => after?.host.pools ?? []),
+  });
+  return {
+    ...state,
+    services: index.services,
+    intents,
+    members: [],
+    groups: [],
+    model: hosts === model.hosts && pools === model.pools ? model : { ...model, hosts, pools },
+  };
+}
+
+function hostOf({ host }: HostEntry): string {
+  return host;
+}
+
+function poolId({ id }: Pool): PoolId {
+  return id;
 }
 
 /** Tasks show in the endpoints of pools and nowhere else: neither in hosts nor in findings. */
 function withTasks(state: State, index: SnapshotIndex, changes: Changes): State {
-  const { hostsOf, pools: positions } = state.places;
+  const { hostsOf } = state.places;
   const touched = [...(changes.tasks ?? hostsOf.keys())].filter((id) => hostsOf.has(id) && changes.tasksOf(id));
   const rebuilt = new Set(touched.flatMap((id) => hostsOf.get(id) ?? []));
   const { defaults } = state.places;
@@ -141,8 +284,8 @@ function withTasks(state: State, index: SnapshotIndex, changes: Changes): State 
   }
   const before = state.model.pools;
   const others = next.flatMap((pool) => {
-    const at = positions.get(pool.id);
-    return at === undefined || keep(before[at], pool) === before[at] ? [] : [{ at, pool }];
+    const at = positionOf(before, pool.id, poolId);
+    return before[at]?.id !== pool.id || keep(before[at], pool) === before[at] ? [] : [{ at, pool }];
   });
   if (others.length === 0) {
     return state;
@@ -162,7 +305,7 @@ function withEverything(
   changes: Changes,
 ): State {
   const proxy = proxyNetworks(index, definition);
-  const proxyKey = canonicalJson([[...proxy.attached], [...(proxy.offered ?? ['*'])]]);
+  const proxyKey = keyOf(proxy);
   const known = last === undefined || changes.networks || proxyKey !== last.proxyKey ? new Map() : last.resolved;
   const resolved = resolveAll(index, intents, proxy, known);
   const members = [...resolved.values()].flatMap((one) => one.members);
@@ -170,14 +313,29 @@ function withEverything(
   const built = buildGroups(index, groups, last?.built ?? new Map(), changes);
   const findings: Finding[] = [...resolved.values()].flatMap((one) => one.findings);
   const model = assemble(index, definition, { members, built, last: last?.model }, findings);
-  const places = placesOf(members, model);
-  return { services: index.services, intents, proxyKey, resolved, members, groups, built, places, model, findings };
+  return {
+    services: index.services,
+    intents,
+    proxyKey,
+    resolved,
+    members,
+    groups,
+    built,
+    places: placesOf(intents, members),
+    anyClaims: [...built.values()].some(({ host }) => host.claims.length > 0),
+    model,
+    findings,
+  };
 }
 
-function placesOf(members: readonly Member[], { pools }: ClusterModel): Places {
+function keyOf({ attached, offered }: ProxyNetworks): string {
+  return canonicalJson([[...attached], [...(offered ?? ['*'])]]);
+}
+
+function placesOf(intents: readonly RoutingIntent[], members: readonly Member[]): Places {
   return {
+    intentOf: new Map(intents.map((intent) => [intent.service.id, intent])),
     hostsOf: new Map(members.map(({ service, intent }) => [service.id, intent.hosts])),
-    pools: new Map(pools.map(({ id }, at) => [id, at])),
     defaults: defaultMembers(members),
   };
 }
@@ -191,26 +349,19 @@ function resolveAll(
   intents: readonly RoutingIntent[],
   proxy: ProxyNetworks,
   known: ReadonlyMap<RoutingIntent, Resolved>,
-): ReadonlyMap<RoutingIntent, Resolved> {
+): Map<RoutingIntent, Resolved> {
   return new Map(
     intents.map((intent) => {
-      const service = index.services.get(intent.service.id);
       const before = known.get(intent);
-      return [
-        intent,
-        before?.service === service && before !== undefined ? before : resolve(index, intent, service, proxy),
-      ];
+      const isKnown = before !== undefined && before.service === index.services.get(intent.service.id);
+      return [intent, isKnown ? before : resolveOne(index, intent, proxy)];
     }),
   );
 }
 
-function resolve(
-  index: SnapshotIndex,
-  intent: RoutingIntent,
-  service: Service | undefined,
-  proxy: ProxyNetworks,
-): Resolved {
+function resolveOne(index: SnapshotIndex, intent: RoutingIntent, proxy: ProxyNetworks): Resolved {
   const findings: Finding[] = [];
+  const service = index.services.get(intent.service.id);
   return { service, members: resolveMember(index, intent, proxy, findings), findings };
 }
 
@@ -259,14 +410,6 @@ function keep<Entry extends HostEntry | Pool>(before: Entry | undefined, next: E
   return before !== undefined && entryDigest(before) === entryDigest(next) ? before : next;
 }
 
-function keepList<Item>(before: readonly Item[] | undefined, next: readonly Item[]): readonly Item[] {
-  return before !== undefined && sameItems(before, next) ? before : next;
-}
-
-export function sameItems<Item>(a: readonly Item[], b: readonly Item[]): boolean {
-  return a === b || (a.length === b.length && a.every((item, at) => item === b[at]));
-}
-
 interface Parts {
   readonly members: readonly Member[];
   readonly built: ReadonlyMap<Hostname, BuiltGroup>;
@@ -309,11 +452,21 @@ function sortPools(pools: readonly Pool[], last: ClusterModel | undefined): read
 }
 
 function proxyNetworks(index: SnapshotIndex, { proxyServiceName, networks }: ClusterDefinition): ProxyNetworks {
-  const proxy = index.servicesByName.get(proxyServiceName);
+  const proxy = serviceNamed(index, proxyServiceName);
   return {
     attached: new Set(proxy?.networkIds ?? []),
     offered: networks === undefined ? undefined : offeredNames(index, networks, proxy?.labels[STACK_LABEL]),
   };
+}
+
+/** Asked for one name only: a map of all would cost more. */
+function serviceNamed({ services }: SnapshotIndex, name: string): Service | undefined {
+  for (const service of services.values()) {
+    if (service.name === name) {
+      return service;
+    }
+  }
+  return undefined;
 }
 
 /** By full name, or by the short name in core's own stack, which the proxy service belongs to. Publishing reads them the same way. */

@@ -17,6 +17,11 @@ export interface Member {
   readonly isPlaceholder?: true;
 }
 
+/** Oldest first. */
+export function compareAge({ service: a }: RoutingIntent, { service: b }: RoutingIntent): number {
+  return compareText(a.createdAt, b.createdAt) || compareText(a.id, b.id);
+}
+
 /** Networks of a cluster's proxies. */
 export interface ProxyNetworks {
   /** Ids of those that the proxies have now; one of them is preferred where a service leaves the choice. */

@@ -23,19 +23,33 @@ export interface RouteSet {
 }
 
 /** What people call a route set: two of them are the same where names, stacks and labels are. */
-export function digestRoutes({ services }: RouteSet): string {
-  return sha256Hex(`interlock.routes.1\n${services.map((service) => `${serviceDigest(service)}\n`).join('')}`);
+export function digestRoutes(routes: RouteSet): string {
+  const known = setDigests.get(routes);
+  if (known !== undefined) {
+    return known;
+  }
+  const lines = routes.services.map((service) => `${serviceDigest(service)}\n`).join('');
+  const digest = sha256Hex(`interlock.routes.1\n${lines}`);
+  setDigests.set(routes, digest);
+  return digest;
 }
+
+/** Immutable, so a digest belongs to the object for as long as it lives. */
+const setDigests = new WeakMap<RouteSet, string>();
 
 /** An unchanged service is the same object in the next route set. */
 const digests = new WeakMap<RoutedService, string>();
 
 /** Without id and age: a service that was made anew with the same labels asks for the same. */
 function serviceDigest(service: RoutedService): string {
+  const known = digests.get(service);
+  if (known !== undefined) {
+    return known;
+  }
   const { name, stack = null, labels } = service;
-  const known = digests.get(service) ?? sha256Hex(canonicalJson({ name, stack, labels }));
-  digests.set(service, known);
-  return known;
+  const digest = sha256Hex(canonicalJson({ name, stack, labels }));
+  digests.set(service, digest);
+  return digest;
 }
 
 /** Names of services, sorted. */

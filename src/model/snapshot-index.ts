@@ -3,7 +3,6 @@ import type { Network, Node, Secret, Service, Snapshot, Task } from './snapshot.
 
 export interface SnapshotIndex {
   readonly services: ReadonlyMap<string, Service>;
-  readonly servicesByName: ReadonlyMap<string, Service>;
   readonly networks: ReadonlyMap<string, Network>;
   readonly nodes: ReadonlyMap<string, Node>;
   /** By service. */
@@ -22,7 +21,6 @@ export function indexSnapshot(
   const { services, networks, nodes, secrets } = snapshot;
   return {
     services: same('services')?.services ?? new Map(services.map((service) => [service.id, service])),
-    servicesByName: same('services')?.servicesByName ?? new Map(services.map((service) => [service.name, service])),
     networks: same('networks')?.networks ?? new Map(networks.map((network) => [network.id, network])),
     nodes: same('nodes')?.nodes ?? new Map(nodes.map((node) => [node.id, node])),
     tasks: snapshot.tasksByService ?? groupTasks(snapshot.tasks),

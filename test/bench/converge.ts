@@ -106,7 +106,7 @@ function print(rows: readonly Row[]): void {
 
 async function measureOne(mode: Mode, feed: Feed): Promise<readonly Row[]> {
   say(`${mode}, ${feed}`);
-  const swarm = await startSwarm({ name: 'converge', nodes: 3 });
+  const swarm = await startSwarm({ name: `converge-${mode}-${feed}`, nodes: 3 });
   try {
     await swarm.loadImages([await imageArchive()]);
     const extra = `HitlessServiceUpdate = ${mode === 'hitless'}\n`;

@@ -193,7 +193,122 @@ function follow(last: World, next: World, keep: typeof kept extends fc.Arbitrary
   };
 }
 
+/** What most services are: nothing about them has to be said, and their hosts are all that they touch. */
+const plainApps = fc.record({
+  wanted: fc.record({
+    serviceCluster: fc.constantFrom('', '', '', 'other'),
+    hosts: fc.subarray(hosts, { minLength: 1 }).map((list) => [...list].sort(compareText)),
+    contextRoot: fc.record({ prefix: fc.constantFrom(...prefixes), rewrite: fc.boolean() }),
+    tls: fc.oneof(
+      { weight: 8, arbitrary: fc.constant({ kind: 'none' as const }) },
+      {
+        weight: 4,
+        arbitrary: fc.constant({
+          kind: 'terminate' as const,
+          certificate: secret('here'),
+          key: undefined,
+          only: false,
+        }),
+      },
+      { weight: 1, arbitrary: fc.constant({ kind: 'passthrough' as const }) },
+    ),
+    redirects: fc.oneof(
+      { weight: 4, arbitrary: fc.constant([]) },
+      { weight: 1, arbitrary: fc.array(fc.record({ source: origins, target: origins }), { maxLength: 2 }) },
+    ),
+    defaultBackend: fc.integer({ min: 0, max: 20 }).map((roll) => roll === 0),
+    pinned: fc.integer({ min: 0, max: 20 }).map((roll) => (roll === 0 ? { stack: undefined } : undefined)),
+  }),
+  createdAt: fc.constantFrom('2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z', '2026-01-03T00:00:00Z'),
+  replicas: fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 3 }),
+});
+
+const plainSteps = fc.record({
+  what: fc.constantFrom('put', 'put', 'put', 'remove', 'tasks', 'touch'),
+  id: fc.integer({ min: 0, max: 9 }),
+  /** Looked at together with the one before. */
+  isMore: fc.integer({ min: 0, max: 4 }).map((roll) => roll === 0),
+  app: plainApps,
+});
+
+interface PlainApp {
+  readonly service: Service;
+  readonly intent: RoutingIntent;
+  readonly tasks: readonly Task[];
+}
+
+function plainApp(
+  id: number,
+  { wanted, createdAt, replicas }: typeof plainApps extends fc.Arbitrary<infer App> ? App : never,
+): PlainApp {
+  const one = service({ id: `s${id}`, name: `app${id}`, createdAt, networkIds: ['n1'] });
+  const { pinned, ...labels } = wanted;
+  return {
+    service: one,
+    intent: intent({ port: port(80), ...labels, ...(pinned && { pinned }) }, one),
+    tasks: replicas.map((last, slot) =>
+      task({
+        id: `t${id}.${slot}.${last}`,
+        serviceId: one.id,
+        nodeId: 'up',
+        attachments: [{ networkId: 'n1', addresses: [ip(`10.0.${id}.${last}`)] }],
+      }),
+    ),
+  };
+}
+
+function step(
+  apps: Map<number, PlainApp>,
+  { what, id, app }: typeof plainSteps extends fc.Arbitrary<infer Step> ? Step : never,
+): void {
+  const known = apps.get(id);
+  if (what === 'remove') {
+    apps.delete(id);
+  } else if (what === 'put') {
+    apps.set(id, plainApp(id, app));
+  } else if (known !== undefined) {
+    // Other tasks; or the same intent of a service that is on another network now.
+    apps.set(
+      id,
+      what === 'tasks'
+        ? { ...known, tasks: plainApp(id, app).tasks }
+        : {
+            ...known,
+            service: { ...known.service, networkIds: known.service.networkIds[0] === 'n1' ? ['n2'] : ['n1'] },
+          },
+    );
+  }
+}
+
 describe('a builder with memory', () => {
+  it('builds the same when services come, go and change one by one', () => {
+    const surroundings = snapshot({
+      networks: ['n1', 'n2'].map((id) => network({ id, name: id })),
+      nodes: [node({ id: 'up' })],
+      secrets: [{ id: 'here', name: 'here', version: 1, labels: {} }],
+    });
+    fc.assert(
+      fc.property(fc.array(plainSteps, { minLength: 1, maxLength: 30 }), (steps) => {
+        const builder = createModelBuilder(DEFINITIONS);
+        const apps = new Map<number, PlainApp>();
+        for (const each of steps) {
+          step(apps, each);
+          if (!each.isMore) {
+            const all = [...apps].sort(([a], [b]) => a - b).map(([, app]) => app);
+            const parts = {
+              ...surroundings,
+              services: all.map((app) => app.service),
+              tasks: all.flatMap((app) => app.tasks),
+            };
+            const wanted = all.map((app) => app.intent);
+            expect(builder.update(parts, wanted)).toEqual(build({ parts, intents: wanted }));
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('builds what a builder without memory builds, over any sequence of changes', () => {
     fc.assert(
       fc.property(worlds, fc.array(fc.tuple(worlds, kept), { maxLength: 5 }), (first, steps) => {
