@@ -3,7 +3,7 @@
  * is decided by `answerOf` of the model, which a test holds to NGINX; the rest is what stands between the model and a client.
  */
 import { type Answer, answerOf, hostOf, type WebRequest } from '../../model/answer.ts';
-import type { HostTls, Pool } from '../../model/cluster.ts';
+import type { ClusterHeader, HostTls, Pool } from '../../model/cluster.ts';
 import type { Finding } from '../../model/finding.ts';
 import { nearestName } from '../../model/nearest-name.ts';
 import type { ClusterStatus, StatusReport } from '../../wire/status-report.ts';
@@ -66,14 +66,14 @@ export function explainUrl(facts: UrlFacts): UrlExplanation {
   const answer = answerFor(chosen, request);
   const { header } = chosen.model;
   const own = status.clusters.find(({ extension }) => extension === header.extension);
-  const findings = findingsFor(answer, facts, header.serviceCluster);
+  const findings = findingsFor(answer, facts, header);
   const nodes = new Map(routes.nodes.map((node) => [node.id, node]));
   const steps = [
     ...clusterSteps(chosen, facts),
     ...answerSteps(answer, facts, chosen),
     ...leftOutSteps(answer, findings),
-    ...secretSteps(findings, secretsOf(answer), request.scheme),
-    ...(own === undefined ? [] : deliverySteps(own, status.nowMs, needsOf(answer))),
+    ...secretSteps(findings, secretsOf(answer, header), request.scheme),
+    ...(own === undefined ? [] : deliverySteps(own, status.nowMs, needsOf(answer, header))),
     ...portSteps(chosen, request),
   ];
   const isBad = steps.some(({ state }) => state === 'bad');
@@ -176,17 +176,18 @@ function statusOf(answer: Answer): number | undefined {
   }
 }
 
-function needsOf(answer: Answer) {
+function needsOf(answer: Answer, { defaultTls }: ClusterHeader) {
   const pool = poolOf(answer);
-  const tls: HostTls | undefined = 'host' in answer ? answer.host.tls : undefined;
+  const tls: HostTls | undefined =
+    ('host' in answer ? answer.host?.tls : undefined) ?? (answer.kind === 'pool' ? defaultTls : undefined);
   return {
     network: pool?.network.kind === 'overlay' ? pool.network.name : undefined,
     secrets: tlsSecrets(tls),
   };
 }
 
-function secretsOf(answer: Answer): NeededSecrets {
-  return { tls: needsOf(answer).secrets, authorities: authoritiesOf(poolOf(answer)) };
+function secretsOf(answer: Answer, header: ClusterHeader): NeededSecrets {
+  return { tls: needsOf(answer, header).secrets, authorities: authoritiesOf(poolOf(answer)) };
 }
 
 function clusterSteps(chosen: ClusterRoutes, { routes, request, cluster }: UrlFacts): readonly Step[] {
@@ -383,17 +384,19 @@ function portSteps(chosen: ClusterRoutes, request: WebRequest): readonly Step[] 
 function findingsFor(
   answer: Answer,
   { status, services, request }: UrlFacts,
-  serviceCluster: string,
+  header: ClusterHeader,
 ): readonly Finding[] {
   const names = new Set([...(poolOf(answer)?.services ?? []), ...services.services.map(({ name }) => name)]);
-  const secrets = secretsOf(answer);
+  const secrets = secretsOf(answer, header);
   return distinctFindings(
     status.findings.filter(
       (finding) =>
         (finding.service !== undefined && names.has(finding.service)) ||
         isAboutSecrets(finding, secrets) ||
         finding.value === request.host ||
-        (finding.service === undefined && finding.serviceCluster === serviceCluster && CLUSTER_WIDE.test(finding.code)),
+        (finding.service === undefined &&
+          finding.serviceCluster === header.serviceCluster &&
+          CLUSTER_WIDE.test(finding.code)),
     ),
   );
 }

@@ -7,6 +7,7 @@ import type { UrlExplanation } from '../../../src/cli/explain/url.ts';
 import type { RouteRow } from '../../../src/cli/show/routes.ts';
 import type { Check, Diagnosis } from '../../../src/wire/diagnosis.ts';
 import type { StatusReport } from '../../../src/wire/status-report.ts';
+import { askAllTasks } from '../../support/ask-tasks.ts';
 import { type Swarm, startSwarm } from '../../support/bed.ts';
 import { blocksIn, CHECKOUT, firstCommand, readPage } from '../../support/docs-pages.ts';
 import { docsRunner } from '../../support/docs-runner.ts';
@@ -28,7 +29,8 @@ beforeAll(async () => {
   swarm = await startSwarm({ name: 'operate', nodes: 2, managers: 2 });
   cleanUps.unshift(() => swarm.down());
   await swarm.loadImages([archive]);
-  interlock = await deployInterlock(swarm, defaultConfig({ replicas: 2 }));
+  // The last table is that of the extension's own options.
+  interlock = await deployInterlock(swarm, `${defaultConfig({ replicas: 2 })}RouteMetrics = true\n`);
   cleanUps.unshift(() => interlock.down());
   await interlock.createNetwork('app');
   await interlock.createApp({ name: 'shop', networks: ['app'], replicas: 2, lb: { hosts: 'shop.test', port: '8080' } });
@@ -247,6 +249,61 @@ describe('interlock explain URL', () => {
     await interlock.removeService('stuck');
   });
 });
+
+describe('a network that the proxies have yet to join', () => {
+  it('is what explain names, for the URL and for the service, until they are on it: then it is served', async () => {
+    await interlock.createNetwork('late');
+    await interlock.createApp({ name: 'late', networks: ['late'], lb: { hosts: 'late.test', port: '8080' } });
+    const why = /^the proxies are not on the network late yet: 503 until interlock-proxy is rolled/;
+    const { verdict, network, steps } = await untilSays(
+      () => jsonOf<UrlExplanation>('explain', 'http://late.test:8080/'),
+      (explanation) => explanation.steps.some(({ text }) => why.test(text)),
+    );
+    expect([verdict, network]).toEqual(['not-served', 'late']);
+    expect(steps.find(({ text }) => why.test(text))?.state).toBe('bad');
+    const printed = await inCore('explain', '--service', 'late');
+    expect(printed.exitCode).toBe(1);
+    expect(printed.stdout).toContain('the proxies are not on the network late yet');
+
+    await interlock.untilAll('late.test', ({ status }) => status === 200, { proxies: 2, timeoutMs: 150_000 });
+    const served = await untilSays(
+      () => inCore('explain', 'http://late.test:8080/'),
+      ({ exitCode }) => exitCode === 0,
+    );
+    expect(served.stdout).toContain('late answers, from 1 endpoint through 2 proxies');
+    await interlock.removeService('late');
+  }, 300_000);
+});
+
+describe('RouteMetrics', () => {
+  it('counts each request at the proxy that answered it, by the host and path of the label', async () => {
+    const counts = async () =>
+      (await askAllTasks(interlock, 'interlock_core', 'interlock-proxy', '/metrics')).map(({ body }) =>
+        sumOf(body, 'interlock_route_requests_total{host="shop.test",path="/",code="2xx"}'),
+      );
+    const before = await counts();
+    expect(before).toHaveLength(2);
+    const [base = ''] = await interlock.proxies();
+    for (let asked = 0; asked < 25; asked += 1) {
+      expect((await interlock.ask(base, 'shop.test', `/cart?x=${asked}`)).status).toBe(200);
+    }
+    await eventually(
+      async () => {
+        const more = (await counts()).map((count, at) => count - (before[at] ?? 0));
+        expect(more.sort((a, b) => a - b)).toEqual([0, 25]);
+      },
+      { timeoutMs: 30_000, everyMs: 250 },
+    );
+    const bodies = await askAllTasks(interlock, 'interlock_core', 'interlock-proxy', '/metrics');
+    expect(bodies.map(({ body }) => body).join('\n')).not.toContain('cart');
+  });
+});
+
+/** The value of one series of a page of metrics; 0 when it is not there yet. */
+function sumOf(body: string, series: string): number {
+  const line = body.split('\n').find((each) => each.startsWith(`${series} `));
+  return line === undefined ? 0 : Number(line.slice(series.length + 1));
+}
 
 describe('"I labelled my service and nothing happens": interlock explain --service', () => {
   const APP = { name: 'puzzle', networks: ['app'] } as const;

@@ -230,6 +230,21 @@ describe('a URL', () => {
       });
     });
 
+    it('of the default backend: hosts that nobody claimed are not served over https', () => {
+      const [{ hosts: own, ...web } = WEB] = models;
+      const [tls] = own.map((host) => host.tls);
+      const [pool] = web.pools;
+      const header = { ...web.header, defaultPool: pool?.id, defaultTls: tls ?? web.header.defaultTls };
+      const findings = [createFinding('SECRET.NOT_PEM', 'Store PEM.', { value: CERTIFICATE })];
+      const facts = { models: [{ ...web, header, hosts: [] }], findings };
+      expect(explain('https://nobody.test/', facts)).toMatchObject({
+        verdict: 'not-served',
+        summary: 'the secret cert cannot be used: the TLS handshake is refused',
+        findings: [{ code: 'SECRET.NOT_PEM' }],
+      });
+      expect(explain('http://nobody.test/', facts).verdict).toBe('served');
+    });
+
     it('that only warns is told of and served', () => {
       const findings = [createFinding('SECRET.EXPIRED', 'Renew it.', { value: CERTIFICATE })];
       const { verdict, findings: told } = explain('https://web.test/', { models, findings });
