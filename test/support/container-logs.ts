@@ -92,8 +92,10 @@ async function logText({ logs }: Container): Promise<string> {
 
 /** Engines remove containers of old tasks at any time. */
 async function unlessGone<T, U>(read: Promise<T>, otherwise: U): Promise<T | U> {
-  return read.catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return otherwise;
+  try {
+    return await read;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return otherwise;
     throw error;
-  });
+  }
 }

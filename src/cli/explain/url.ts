@@ -178,8 +178,8 @@ function statusOf(answer: Answer): number | undefined {
 
 function needsOf(answer: Answer, { defaultTls }: ClusterHeader) {
   const pool = poolOf(answer);
-  const tls: HostTls | undefined =
-    ('host' in answer ? answer.host?.tls : undefined) ?? (answer.kind === 'pool' ? defaultTls : undefined);
+  const unclaimed = answer.kind === 'pool' ? defaultTls : undefined;
+  const tls: HostTls | undefined = 'host' in answer ? answer.host.tls : unclaimed;
   return {
     network: pool?.network.kind === 'overlay' ? pool.network.name : undefined,
     secrets: tlsSecrets(tls),
