@@ -65,7 +65,7 @@ afterAll(async () => {
 
 async function availability(state: 'active' | 'drain'): Promise<void> {
   for (const node of ['n2', 'n3']) {
-    await swarm.exec(1, ['docker', 'node', 'update', '--availability', state, node]);
+    await eventually(() => swarm.exec(1, ['docker', 'node', 'update', '--availability', state, node]), PATIENCE);
   }
 }
 

@@ -47,7 +47,7 @@ beforeAll(async () => {
   interlock = await deployInterlock(swarm, await printedConfig());
   cleanUps.unshift(() => interlock.down());
   for (const index of Object.values(CARRIERS)) {
-    await interlock.cli('node', 'update', '--label-add', 'lb=true', `n${index}`);
+    await eventually(() => interlock.cli('node', 'update', '--label-add', 'lb=true', `n${index}`), PATIENCE);
   }
   await interlock.createNetwork('front');
   await createApp('shop', 'front');

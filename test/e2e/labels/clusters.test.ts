@@ -37,7 +37,10 @@ beforeAll(async () => {
   cleanUps.unshift(() => interlock.down());
   const nodes = (await interlock.cli('node', 'ls', '--format', '{{.Hostname}}')).trim().split('\n').sort();
   for (const [at, region] of REGIONS.entries()) {
-    await interlock.cli('node', 'update', '--label-add', `region=${region}`, nodes[at] ?? '');
+    // Swarm writes a node that has just come up too: then the update is out of sequence.
+    await eventually(() => interlock.cli('node', 'update', '--label-add', `region=${region}`, nodes[at] ?? ''), {
+      timeoutMs: 30_000,
+    });
     await interlock.createNetwork(`${region}-front`);
   }
 });
