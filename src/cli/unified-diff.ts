@@ -1,4 +1,5 @@
 /** Two texts to the lines that differ, as `diff -u` prints them. Pure. */
+import { editBetween } from '../model/lists.ts';
 
 type Edit = { readonly kind: ' ' | '-' | '+'; readonly line: string };
 
@@ -20,21 +21,9 @@ function linesOf(text: string): readonly string[] {
 }
 
 function editsOf(a: readonly string[], b: readonly string[]): readonly Edit[] {
-  const shorter = Math.min(a.length, b.length);
-  let head = 0;
-  while (head < shorter && a[head] === b[head]) {
-    head += 1;
-  }
-  let tail = 0;
-  while (tail < shorter - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) {
-    tail += 1;
-  }
+  const { at, removed, added } = editBetween(a, b);
   const keep = (line: string): Edit => ({ kind: ' ', line });
-  return [
-    ...a.slice(0, head).map(keep),
-    ...shortestEdits(a.slice(head, a.length - tail), b.slice(head, b.length - tail)),
-    ...a.slice(a.length - tail).map(keep),
-  ];
+  return [...a.slice(0, at).map(keep), ...shortestEdits(removed, added), ...a.slice(at + removed.length).map(keep)];
 }
 
 /** E. Myers, An O(ND) Difference Algorithm and Its Variations (1986), the greedy one. */

@@ -2,7 +2,7 @@
 import { type BuiltModels, type ClusterDefinition, createModelBuilder } from '../model/build.ts';
 import type { Finding } from '../model/finding.ts';
 import type { RoutingIntent } from '../model/intent.ts';
-import { editBetween, exchanged, FEW, type ListEdit, sameItems } from '../model/lists.ts';
+import { editBetween, exchanged, FEW, keepList, type ListEdit } from '../model/lists.ts';
 import type { RouteSet } from '../model/routes.ts';
 import type { Service, Snapshot } from '../model/snapshot.ts';
 import { type LabelOutcome, parseLabels } from './parse-labels.ts';
@@ -43,15 +43,11 @@ export function createRouter(definitions: readonly ClusterDefinition[]): Router 
   return {
     update(snapshot, pins = NO_PINS) {
       last = last?.services === snapshot.services ? last : readServices(snapshot.services, last);
-      wanted = sameOrNew(wanted, withPins(last, pins));
+      wanted = keepList(wanted, withPins(last, pins));
       const built = builder.update(snapshot, wanted);
       return { built, findings: [...last.findings, ...built.findings], routesOf: last.routesOf };
     },
   };
-}
-
-function sameOrNew<Item>(before: readonly Item[], next: readonly Item[]): readonly Item[] {
-  return sameItems(before, next) ? before : next;
 }
 
 function withPins({ intents, services }: ReadServices, pins: Pins): readonly RoutingIntent[] {

@@ -20,7 +20,7 @@ export interface ListEdit<Item> {
   readonly added: readonly Item[];
 }
 
-/** What is between the common beginning and the common end of both: small when one item or its neighbours changed. By object. */
+/** What is between the common beginning and the common end of both: small when one item or its neighbours changed. The same is what is `===`. */
 export function editBetween<Item>(before: readonly Item[], after: readonly Item[]): ListEdit<Item> {
   const shorter = Math.min(before.length, after.length);
   let start = 0;
