@@ -4,13 +4,13 @@
  *   SIGHUP --> the master reads the file --refuses--> words in the extra error log; the old workers go on
  *                        | takes it
  *                        v
- *        new workers start --100 ms--> old ones are told to finish --> none of them accepts: applied
+ *        new workers start --they accept--> old ones are told to finish --> none of them accepts: applied
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Logger } from '../../runtime/logging.ts';
 import { type Complaints, isFinal } from './complaints.ts';
 import type { NginxProcess } from './process.ts';
-import { acceptingWorkers, childrenOf } from './workers.ts';
+import { acceptingWorkers, childrenOf, tellToFinish } from './workers.ts';
 
 export type ReloadOutcome = { readonly kind: 'applied' } | { readonly kind: 'refused'; readonly reason: string };
 
@@ -61,16 +61,33 @@ type Exchange = 'not-begun' | 'under-way' | 'done';
 /** Call before SIGHUP; what it returns says how far the exchange of the workers is. */
 function watchExchange(pid: number, clock: Pick<Clock, 'now'>): () => Exchange {
   const old = new Set(acceptingWorkers(pid));
-  return old.size > 0 ? () => byTitles(pid, old) : byTime(pid, clock);
+  return old.size > 0 ? byTitles(pid, old) : byTime(pid, clock);
 }
 
-function byTitles(pid: number, old: ReadonlySet<number>): Exchange {
-  const accepting = acceptingWorkers(pid);
-  const fresh = accepting.filter((worker) => !old.has(worker));
-  if (fresh.length === 0) {
-    return 'not-begun';
-  }
-  return fresh.length === accepting.length ? 'done' : 'under-way';
+/**
+ * The master makes new workers, sleeps for 100 ms "to allow new processes to start", and tells the old ones to finish. What it waits for
+ * can be seen here: as soon as as many new ones accept as there were, the old ones are told, and only they know an old file. A worker
+ * heeds the signal as it heeds the master's word, and the word that follows changes nothing. One that ends before it is not started
+ * again: the master, whose SIGCHLD is blocked while it sleeps, marks all of them as leaving before it looks who has ended
+ * (`ngx_worker_process_cycle`, `ngx_signal_worker_processes`, `ngx_reap_children`). With fewer new workers, the master's time is kept.
+ */
+function byTitles(pid: number, old: ReadonlySet<number>): () => Exchange {
+  let told = false;
+  return () => {
+    const accepting = acceptingWorkers(pid);
+    const fresh = accepting.filter((worker) => !old.has(worker));
+    if (fresh.length === 0) {
+      return 'not-begun';
+    }
+    if (fresh.length === accepting.length) {
+      return 'done';
+    }
+    if (!told && fresh.length >= old.size) {
+      told = true;
+      tellToFinish(accepting.filter((worker) => old.has(worker)));
+    }
+    return 'under-way';
+  };
 }
 
 /** Where titles cannot be read: old workers are told to finish 100 ms after the new ones were made (`ngx_master_process_cycle`). */

@@ -18,6 +18,22 @@ export function workers(masterPid: number): readonly number[] {
   return childrenOf(masterPid).filter((pid) => titleOf(pid).includes('worker process'));
 }
 
+/** SIGQUIT: accept no more, finish what is open, end. One that has ended, or that may not be told (it is another user's), is left to the master. */
+export function tellToFinish(workerPids: readonly number[]): void {
+  for (const pid of workerPids) {
+    try {
+      process.kill(pid, 'SIGQUIT');
+    } catch (error) {
+      if (!isRefusedSignal(error)) {
+        throw error;
+      }
+    }
+  }
+}
+
+const isRefusedSignal = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ESRCH' || error.code === 'EPERM');
+
 /** Pids, of whatever kind. One short read where the kernel has CONFIG_PROC_CHILDREN, else a look at every process: a proxy's container has a handful. */
 export function childrenOf(pid: number): readonly number[] {
   const listed = readOrNothing(`/proc/${pid}/task/${pid}/children`);

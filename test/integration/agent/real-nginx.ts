@@ -25,12 +25,13 @@ export interface RunningAgent extends AsyncDisposable {
   stderr(): Promise<string>;
   /** The pids of NGINX processes that run from this folder. */
   pids(): Promise<readonly number[]>;
-  rewrite(http: string): Promise<void>;
+  /** `workers`: worker processes, default 2. */
+  rewrite(http: string, workers?: number): Promise<void>;
 }
 
 /** `http` is what stands in the http context; `PORT` in it is replaced by a free port. */
 export function startAgent(http: string): Promise<RunningAgent> {
-  return startAgentOn((home, text) => mainFile(home, text), http);
+  return startAgentOn(mainFile, http);
 }
 
 /** A file as the extension renders it, moved to a free port and to paths of its own; `listen 80` becomes the port, the TLS port a socket. */
@@ -41,12 +42,15 @@ export function startAgentOnRendered(file: string): Promise<RunningAgent> {
   );
 }
 
-async function startAgentOn(fileOf: (home: string, text: string) => string, text: string): Promise<RunningAgent> {
+async function startAgentOn(
+  fileOf: (home: string, text: string, workers: number) => string,
+  text: string,
+): Promise<RunningAgent> {
   const home = await mkdtemp(join(tmpdir(), 'interlock-agent-'));
   await chmod(home, 0o755);
   const port = await freePort();
-  const rewrite = (next: string) =>
-    writeFile(join(home, 'nginx.conf'), fileOf(home, next.replaceAll('PORT', String(port))));
+  const rewrite = (next: string, workers = 2) =>
+    writeFile(join(home, 'nginx.conf'), fileOf(home, next.replaceAll('PORT', String(port)), workers));
   await rewrite(text);
   const options = {
     configPath: join(home, 'nginx.conf'),
@@ -107,9 +111,9 @@ export async function nginxScript(home: string, root: string): Promise<string> {
   return path;
 }
 
-function mainFile(home: string, http: string): string {
+function mainFile(home: string, http: string, workers: number): string {
   const temp = ['client_body', 'proxy', 'fastcgi', 'scgi', 'uwsgi'].map((name) => `${name}_temp_path ${home}/${name};`);
-  return `worker_processes 2;
+  return `worker_processes ${workers};
 pid ${home}/nginx.pid;
 error_log /dev/stderr notice;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
