@@ -10,8 +10,13 @@ import { block, comment, directive, type Node, type Printed, printed } from './s
 
 /** Idle connections per pool and worker, at most. */
 const IDLE_CONNECTIONS = 32;
-/** And of all pools together, per worker: 424 bytes each for NGINX, so 21 MB, and well below the default of `RLimitNoFile`. */
-const ALL_IDLE_CONNECTIONS = 49_152;
+/** Of all pools together; NGINX takes some 300 bytes for the place of each when it reads the file, used or not: 100 MB. */
+const ALL_IDLE_PLACES = 32 * 10_240;
+/**
+ * Room for open ones, per worker: 424 bytes each for NGINX, so 21 MB, and well below the default of `RLimitNoFile`. An idle one ends after
+ * `IDLE_TIMEOUT`, so a worker that fills this room opens 12,288 connections to upstreams each second, without a use for those it has.
+ */
+const ALL_IDLE_OPEN = 49_152;
 /** Below the 5 s after which a Node server, the most impatient of the common ones, closes an idle connection. */
 const IDLE_TIMEOUT = '4s';
 const SLUG_LENGTH = 40;
@@ -51,7 +56,7 @@ export function idleConnectionsOf(pools: number, shared: ReadonlySet<PoolId> = n
 
 /** Halved as pools double, so that the blocks of all pools change only with every doubling. */
 function idlePerPool(pools: number): number {
-  const doublings = Math.ceil(Math.log2(Math.max(1, (pools * IDLE_CONNECTIONS) / ALL_IDLE_CONNECTIONS)));
+  const doublings = Math.ceil(Math.log2(Math.max(1, (pools * IDLE_CONNECTIONS) / ALL_IDLE_PLACES)));
   return Math.max(1, IDLE_CONNECTIONS >> Math.min(doublings, 5));
 }
 
@@ -60,7 +65,7 @@ function idlePerPool(pools: number): number {
  * `worker_connections` and closes none to make room: without room of their own they would cost clients their connections.
  */
 export function idleConnections(pools: number): number {
-  return pools * idlePerPool(pools);
+  return Math.min(pools * idlePerPool(pools), ALL_IDLE_OPEN);
 }
 
 /** @throws InvariantError when a route names a pool that the model lacks. */

@@ -1,7 +1,7 @@
 /** Connections kept to upstreams count as NGINX's connections: with many pools they must not leave clients without. */
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { idleConnections } from '../../../src/render/nginx/upstreams.ts';
+import { idleConnections, idleConnectionsOf } from '../../../src/render/nginx/upstreams.ts';
 import { local, model } from '../../support/render-models.ts';
 import { startProxy, type TestProxy } from './proxy.ts';
 import { type EchoService, startEcho } from './services.ts';
@@ -48,9 +48,18 @@ it('every host is answered while each has idle connections to its upstreams', as
 it.each([
   [1, 32],
   [1_536, 49_152],
-  [1_537, 24_592],
-  [10_000, 40_000],
-  [100_000, 100_000],
-])('%d pools keep at most %d idle connections per worker', (pools, most) => {
+  [1_537, 49_152],
+  [10_000, 49_152],
+  [100_000, 49_152],
+])('a worker has room for the idle connections of %d pools: %d', (pools, most) => {
   expect(idleConnections(pools)).toBe(most);
+});
+
+it.each([
+  [10_240, 32],
+  [10_241, 16],
+  [20_481, 8],
+  [1_000_000, 1],
+])('each of %d pools keeps at most %d per worker', (pools, most) => {
+  expect(idleConnectionsOf(pools)('app.local/')).toBe(most);
 });
