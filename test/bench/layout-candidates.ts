@@ -15,6 +15,8 @@ export interface BenchPool {
 
 export interface BenchFile {
   readonly port: number;
+  /** Nobody asks there; the product listens on it. */
+  readonly tlsPort: number;
   /** Shown as the response header `x-generation`. */
   readonly generation: number;
   readonly pools: readonly BenchPool[];
@@ -40,7 +42,7 @@ export const CANDIDATES: readonly LayoutCandidate[] = [
 ];
 
 /** The product's own file, with all its headers and maps; only the access log is off as in the others. */
-function product({ port, generation, pools }: BenchFile): string {
+function product({ port, tlsPort, generation, pools }: BenchFile): string {
   const routes = pools.map(({ host, endpoints }) => [
     host,
     {
@@ -51,7 +53,7 @@ function product({ port, generation, pools }: BenchFile): string {
     },
   ]);
   const cluster = model(Object.fromEntries(routes) as Parameters<typeof model>[0], {
-    listen: { http: toModelPort(port), tls: toModelPort(443) },
+    listen: { http: toModelPort(port), tls: toModelPort(tlsPort) },
   });
   const options = {
     ...DEFAULT_NGINX_OPTIONS,

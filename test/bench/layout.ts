@@ -71,10 +71,10 @@ try {
 }
 
 async function measure(candidate: LayoutCandidate, hosts: number, idleCheckMs: number): Promise<Result> {
-  const port = await freePort();
+  const [port, tlsPort] = [await freePort(), await freePort()];
   const pools = benchPools(hosts);
   const last = pools.at(-1)?.host ?? '';
-  const render = (generation: number) => candidate.render({ port, generation, pools } satisfies BenchFile);
+  const render = (generation: number) => candidate.render({ port, tlsPort, generation, pools } satisfies BenchFile);
   const nginx = await startNginx(fileOf(render(0)));
   try {
     await answers(port, last, '0');

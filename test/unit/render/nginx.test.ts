@@ -51,7 +51,7 @@ it.each([
   ['a/B', 'a/b'],
 ])('names the upstreams of %s and %s apart', (one, other) => {
   expect(upstreamName(one)).not.toBe(upstreamName(other));
-  expect(upstreamName(one)).toMatch(/^[a-z0-9_]{1,60}$/);
+  expect(upstreamName(one)).toMatch(/^[a-z0-9_]{1,69}$/);
 });
 
 it.each([
