@@ -5,8 +5,8 @@ const LONG = [
   'test/full/rest.test.ts',
   'test/full/citizen.test.ts',
   'test/full/outer.test.ts',
-  'test/e2e/labels/howtos.test.ts',
-  'test/e2e/docs/pages.test.ts',
+  'test/full/howtos.test.ts',
+  'test/full/docs-pages.test.ts',
 ];
 
 /** The order of vitest's own, but for files that would still run when everything else is over. */
