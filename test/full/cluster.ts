@@ -1,5 +1,5 @@
 /**
- * What the long list asks of a cluster under test: which endpoints a proxy's NGINX was given, which Swarm says are there, and the version
+ * What the tests of failures ask of a cluster: which endpoints a proxy's NGINX was given, which Swarm says are there, and the version
  * indexes of all that core could write.
  */
 import { expect } from 'vitest';
@@ -13,7 +13,7 @@ import type { Interlock, TaskJson } from '../support/interlock.ts';
  */
 export const UNHURRIED = '20s';
 
-/** Every wait of the long list ends within this time, or says what it waited for. */
+/** Every wait ends within this time, or says what it waited for. */
 export const PATIENCE = { timeoutMs: 120_000, everyMs: 100 };
 
 interface AttachedTask extends TaskJson {

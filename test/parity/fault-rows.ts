@@ -119,7 +119,7 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
     'The oldest service of a pool decides; the others get a finding.',
   ),
   19: proven([
-    onSwarm('labels/howtos', 'context root, cut from the path, beside a service for the rest of the host'),
+    onSwarmLong('howtos', 'context root, cut from the path, beside a service for the rest of the host'),
     throughNginx('nginx/traffic', 'takes the longest prefix on segment borders: %s to %s'),
   ]),
   20: proven([
@@ -148,7 +148,7 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
   ]),
   24: proven(
     [
-      onSwarm('labels/howtos', 'a secret renewed under a new name is served'),
+      onSwarmLong('howtos', 'a secret renewed under a new name is served'),
       inFile(
         'integration/core/publish-hitless',
         'a secret in use cannot be removed; made anew under its name it is exchanged by one roll',
@@ -177,8 +177,8 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
   ]),
   28: proven(
     [
-      onSwarm(
-        'labels/howtos',
+      onSwarmLong(
+        'howtos',
         'an application leaves with docker stack rm, its network and secrets too, once the proxies let go of them',
       ),
       MANY_NETWORKS,

@@ -91,8 +91,8 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
     [
       onEngine('e2e/publish/hitless', 'what nobody needs is left after NetworkLinger, and can be removed then'),
       onSwarmLong('citizen', '%i that come together are one roll; docker stack rm takes them within the linger time'),
-      onSwarm(
-        'labels/howtos',
+      onSwarmLong(
+        'howtos',
         'an application leaves with docker stack rm, its network and secrets too, once the proxies let go of them',
       ),
     ],
@@ -303,7 +303,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     [
       toSpec('PublishedSSLPort'),
       ...ON_ENGINE,
-      onSwarm('labels/howtos', 'TLS ended at the proxy, from the secrets of a stack'),
+      onSwarmLong('howtos', 'TLS ended at the proxy, from the secrets of a stack'),
     ],
     'No default: left out or 0, the port is not published.',
   ),

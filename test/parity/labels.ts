@@ -1,10 +1,9 @@
 /** What proves each label. */
 import type { LabelName } from '../../src/labels/label-table.ts';
-import { inFile, onSwarm, proven, type Row, throughNginx } from './proof.ts';
+import { inFile, onSwarm, onSwarmLong, proven, type Row, throughNginx } from './proof.ts';
 
-const HOWTOS = 'e2e/labels/howtos';
 const ANSWERS = 'unit/model/design-answers';
-const howto = (title: string) => onSwarm(HOWTOS.replace('e2e/', ''), title);
+const howto = (title: string) => onSwarmLong('howtos', title);
 const answer = (title: string) => inFile(ANSWERS, title);
 
 export const LABEL_ROWS: Readonly<Record<LabelName, Row>> = {

@@ -2,13 +2,13 @@
  * Every block of commands on a page, and the test that runs it. `test/unit/docs/commands.test.ts` holds this table against the pages: a
  * block without a row fails, and a row without a block. A test file runs its rows with `docsRunner`, which takes the text from the page.
  */
-const DOCS = 'test/e2e/docs/pages.test.ts';
+const DOCS = 'test/full/docs-pages.test.ts';
 const UP = 'test/e2e/up/up.test.ts';
 const MAIN = 'test/e2e/routing/main-job.test.ts';
 const OPERATE = 'test/e2e/operate/operate.test.ts';
 const REVISIONS = 'test/e2e/operate/revisions.test.ts';
 const SECURITY = 'test/e2e/security/security.test.ts';
-const BED = 'test/e2e/bed/page.test.ts';
+const TESTBED = 'test/full/docs-testbed.test.ts';
 
 export interface RunRow {
   /** The test file that runs the block. */
@@ -35,7 +35,7 @@ export const COMMANDS: Readonly<Record<string, Readonly<Record<string, Row>>>> =
     'npm run images': { by: DOCS, replace: { 'registry.example.com': '{registry}' } },
   },
   'CONTRIBUTING.md': {
-    'npm test': { unrun: 'It is what runs this, and the other two are the static checks of CI and a part of it.' },
+    'npm test': { unrun: 'It is what runs this; the others are its long list, the static checks of CI and a part.' },
   },
   'docs/quick-start.md': {
     'npm run up': { by: UP, replace: { 'npm run up': 'npm run up -- --private --port {port}' } },
@@ -169,8 +169,8 @@ export const COMMANDS: Readonly<Record<string, Readonly<Record<string, Row>>>> =
     'cat chain.pem key.pem | docker secret create app-2027 -': { by: DOCS },
   },
   'docs/testbed.md': {
-    'docker/bed/swarm.sh up --name demo --nodes 3 --fast-heartbeat': { by: BED },
-    'socket=$(docker/bed/builder.sh up)': { by: BED },
+    'docker/bed/swarm.sh up --name demo --nodes 3 --fast-heartbeat': { by: TESTBED },
+    'socket=$(docker/bed/builder.sh up)': { by: TESTBED },
   },
 };
 

@@ -1,6 +1,6 @@
 /**
  * What the tests on real engines need, made before them so that no test waits for it: Debian roots, base images, our images.
- * `--full`: for test/full too, which runs on older engines as well.
+ * `--full`: for test/full too, which wants a registry and older engines as well.
  */
 
 import { runBed } from './bed.ts';

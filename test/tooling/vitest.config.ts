@@ -18,7 +18,8 @@ export default defineConfig({
       project('contract', { testTimeout: 60_000, hookTimeout: 180_000 }, 2),
       project('integration', { testTimeout: 60_000, hookTimeout: 60_000 }, 2),
       project('e2e', { testTimeout: 300_000, hookTimeout: 600_000, maxWorkers: 3 }, 3),
-      // The long list of failures: what breaks waits for Swarm to notice, so three clusters share few cores (`npm run test:e2e:full`).
+      // The long list (`npm run test:e2e:full`): failures, the how-tos, the commands of most pages. What breaks and what rolls waits for
+      // Swarm, so three clusters share few cores.
       project('full', { testTimeout: 300_000, hookTimeout: 600_000, maxWorkers: 3 }, 4),
     ],
   },

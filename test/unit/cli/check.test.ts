@@ -251,7 +251,7 @@ describe('hostile files', () => {
 
 describe('the stack files of this repository', () => {
   const root = new URL('../../../', import.meta.url);
-  const stacks = ['test/e2e/labels/stacks/', 'test/e2e/clusters/stacks/'].flatMap((folder) =>
+  const stacks = ['test/full/stacks/', 'test/e2e/clusters/stacks/'].flatMap((folder) =>
     readdirSync(new URL(folder, root)).map((name) => folder + name),
   );
 

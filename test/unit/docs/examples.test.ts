@@ -8,7 +8,7 @@ import { blocks as allBlocks, CHECKOUT } from '../../support/docs-pages.ts';
 import { runCommand } from '../../support/run-command.ts';
 import { service } from '../../support/snapshots.ts';
 
-const STACKS = `${CHECKOUT}test/e2e/labels/stacks/`;
+const STACKS = `${CHECKOUT}test/full/stacks/`;
 const HOWTO = new URL('../../../docs/howto/', import.meta.url);
 const pages = readdirSync(HOWTO).filter((name) => name.endsWith('.md'));
 const blocks = allBlocks().map((block) => ({ ...block }));
@@ -36,7 +36,7 @@ describe('stack files', () => {
 
   it('are each on a page, and deployed by the test of the how-tos', () => {
     const files = stackFiles.map(({ file }) => file).sort();
-    const test = readFileSync(`${CHECKOUT}test/e2e/labels/howtos.test.ts`, 'utf8');
+    const test = readFileSync(`${CHECKOUT}test/full/howtos.test.ts`, 'utf8');
     expect(files).toEqual(readdirSync(STACKS).sort());
     expect(files.filter((file) => !test.includes(`deploy('${file.replace('.yml', '')}')`))).toEqual([]);
   });

@@ -5,11 +5,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { CHECKOUT } from '../../support/docs-pages.ts';
-import { docsRunner } from '../../support/docs-runner.ts';
+import { CHECKOUT } from '../support/docs-pages.ts';
+import { docsRunner } from '../support/docs-runner.ts';
 
 const PAGE = 'docs/testbed.md';
-const docs = docsRunner('test/e2e/bed/page.test.ts');
+const docs = docsRunner('test/full/docs-testbed.test.ts');
 let state: string;
 let env: NodeJS.ProcessEnv;
 
