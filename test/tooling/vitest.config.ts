@@ -15,8 +15,8 @@ export default defineConfig({
       project('unit', { testTimeout: 10_000, pool: 'threads', isolate: false }, 0),
       project('property', { testTimeout: 60_000 }, 1),
       project('golden', { testTimeout: 60_000 }, 1),
-      project('contract', { testTimeout: 60_000, hookTimeout: 180_000 }, 2),
-      project('integration', { testTimeout: 60_000, hookTimeout: 60_000 }, 2),
+      project('contract', { testTimeout: 60_000, hookTimeout: 180_000, maxWorkers: 2 }, 2),
+      project('integration', { testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2 }, 2),
       project('e2e', { testTimeout: 300_000, hookTimeout: 600_000, maxWorkers: 3 }, 3),
       // The long list (`npm run test:e2e:full`): failures, the how-tos, the commands of most pages. What breaks and what rolls waits for
       // Swarm, so three clusters share few cores.
