@@ -3,6 +3,7 @@
  *
  * Requests per second and p99 through the rendered file, beside what else stands on this machine in the same run, same upstreams:
  *
+ *   buffered       the rendered file with `HTTPOptions = ["proxy_buffering on;"]`: answers are not passed on as they come
  *   hand-written   NGINX: a server per host, upstream keep-alive, the same forwarded headers, nothing else
  *   same-headers   the same, and all headers that the rendered file adds, in the plainest way: what these headers cost anybody
  *   original       NGINX: the layout that the original documents: HTTP/1.0 to the upstreams, no keep-alive

@@ -48,6 +48,7 @@ export async function startCandidates(
 ): Promise<readonly Candidate[]> {
   return [
     await nginxCandidate('rendered', (listen) => renderedFiles(listen, setting)),
+    await nginxCandidate('buffered', (listen) => renderedFiles(listen, setting, ['proxy_buffering on;'])),
     await nginxCandidate('hand-written', (listen) => fileOf(handWrittenConf(listen, setting))),
     await nginxCandidate('same-headers', (listen) => fileOf(handWrittenConf(listen, setting, SAME_HEADERS))),
     await nginxCandidate('original', (listen) => fileOf(originalConf(listen, setting))),
@@ -96,8 +97,15 @@ async function answers(port: number): Promise<void> {
   );
 }
 
-function renderedFiles(listen: Listen, { names, origins }: Setting): readonly ArtifactFile[] {
-  const parsed = parseNginxOptions({ AccessLogPath: 'off', WorkerProcesses: WORKERS }, 'Config');
+function renderedFiles(
+  listen: Listen,
+  { names, origins }: Setting,
+  httpOptions: readonly string[] = [],
+): readonly ArtifactFile[] {
+  const parsed = parseNginxOptions(
+    { AccessLogPath: 'off', WorkerProcesses: WORKERS, HTTPOptions: httpOptions },
+    'Config',
+  );
   if (!parsed.ok) {
     throw new Error(JSON.stringify(parsed.problems));
   }
