@@ -4,7 +4,7 @@
  */
 import { compareText } from './cluster.ts';
 import { DEFAULT_FAILURE_POLICY, type Origin, type RoutingIntent } from './intent.ts';
-import { canonicalJson, sha256Hex } from './revision.ts';
+import { canonicalJson, createLines, sha256Hex } from './revision.ts';
 
 /** One service that is routed. */
 export interface RoutedService {
@@ -28,8 +28,7 @@ export function digestRoutes(routes: RouteSet): string {
   if (known !== undefined) {
     return known;
   }
-  const lines = routes.services.map((service) => `${serviceDigest(service)}\n`).join('');
-  const digest = sha256Hex(`interlock.routes.1\n${lines}`);
+  const digest = sha256Hex(`interlock.routes.1\n${serviceLines(routes.services).join('')}`);
   setDigests.set(routes, digest);
   return digest;
 }
@@ -51,6 +50,8 @@ function serviceDigest(service: RoutedService): string {
   digests.set(service, digest);
   return digest;
 }
+
+const serviceLines = createLines<RoutedService>((service) => `${serviceDigest(service)}\n`);
 
 /** Names of services, sorted. */
 export interface ServiceChanges {
