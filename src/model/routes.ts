@@ -2,6 +2,7 @@
  * What a cluster's services ask for, as history keeps it: their routing labels, and nothing of tasks, addresses and networks. Two route
  * sets are compared service by service (what a revision changed) or route by route (what that means for requests).
  */
+import { createHash } from 'node:crypto';
 import { compareText } from './cluster.ts';
 import { DEFAULT_FAILURE_POLICY, type Origin, type RoutingIntent } from './intent.ts';
 import { canonicalJson, createLines, sha256Hex } from './revision.ts';
@@ -28,7 +29,11 @@ export function digestRoutes(routes: RouteSet): string {
   if (known !== undefined) {
     return known;
   }
-  const digest = sha256Hex(`interlock.routes.1\n${serviceLines(routes.services).join('')}`);
+  const hash = createHash('sha256').update('interlock.routes.1\n');
+  for (const block of serviceLines(routes.services)) {
+    hash.update(block);
+  }
+  const digest = hash.digest('hex');
   setDigests.set(routes, digest);
   return digest;
 }
