@@ -1,8 +1,9 @@
 /** Every service's labels and the rest of the Snapshot to the models of all clusters: what core does with each Snapshot, and `interlock render` with a saved one. */
 import { type BuiltModels, type ClusterDefinition, createModelBuilder } from '../model/build.ts';
+import { compareText } from '../model/cluster.ts';
 import type { Finding } from '../model/finding.ts';
 import type { RoutingIntent } from '../model/intent.ts';
-import { editBetween, exchanged, FEW, keepList, type ListEdit } from '../model/lists.ts';
+import { editBetween, exchanged, FEW, keepList, type ListEdit, replaced } from '../model/lists.ts';
 import type { RouteSet } from '../model/routes.ts';
 import type { Service, Snapshot } from '../model/snapshot.ts';
 import { type LabelOutcome, parseLabels } from './parse-labels.ts';
@@ -43,7 +44,7 @@ export function createRouter(definitions: readonly ClusterDefinition[]): Router 
   return {
     update(snapshot, pins = NO_PINS) {
       last = last?.services === snapshot.services ? last : readServices(snapshot.services, last);
-      wanted = keepList(wanted, withPins(last, pins));
+      wanted = pins.size === 0 ? last.intents : keepList(wanted, withPins(last, pins));
       const built = builder.update(snapshot, wanted);
       return { built, findings: [...last.findings, ...built.findings], routesOf: last.routesOf };
     },
@@ -51,18 +52,17 @@ export function createRouter(definitions: readonly ClusterDefinition[]): Router 
 }
 
 function withPins({ intents, services }: ReadServices, pins: Pins): readonly RoutingIntent[] {
-  return pins.size === 0
-    ? intents
-    : [
-        ...intents.filter(({ serviceCluster }) => !pins.has(serviceCluster)),
-        ...[...pins.values()].flatMap((routes) => pinnedIntents(routes, services)),
-      ];
+  return [
+    ...intents.filter(({ serviceCluster }) => !pins.has(serviceCluster)),
+    ...[...pins.values()].flatMap((routes) => pinnedIntents(routes, services)),
+  ];
 }
 
 interface ReadServices {
   readonly services: readonly Service[];
   /** In the order of the services. */
   readonly outcomes: readonly LabelOutcome[];
+  /** In no particular order. */
   readonly intents: readonly RoutingIntent[];
   readonly findings: readonly Finding[];
   /** By service cluster: those that somebody asked for. */
@@ -74,24 +74,26 @@ interface ReadServices {
 function readServices(services: readonly Service[], last: ReadServices | undefined): ReadServices {
   const edit = editBetween(last?.services ?? [], services);
   const before = last?.outcomes ?? [];
-  const outcomes = [
-    ...before.slice(0, edit.at),
-    ...edit.added.map(outcomeOf),
-    ...before.slice(edit.at + edit.removed.length),
-  ];
-  const intents: RoutingIntent[] = [];
-  const findings: Finding[] = [];
-  for (const outcome of outcomes) {
-    if (outcome.kind === 'intent') {
-      intents.push(outcome.intent);
-    }
-    if (outcome.kind !== 'not-ours') {
-      findings.push(...outcome.findings);
-    }
-  }
+  const removed = before.slice(edit.at, edit.at + edit.removed.length);
+  const added = edit.added.map(outcomeOf);
+  const outcomes = [...before.slice(0, edit.at), ...added, ...before.slice(edit.at + removed.length)];
+  const isFew = last !== undefined && removed.length + added.length <= FEW;
+  const intents = isFew
+    ? replaced(last.intents, { removed: removed.flatMap(intentsIn), added: added.flatMap(intentsIn) })
+    : outcomes.flatMap(intentsIn);
+  const isSilent = [...removed, ...added].every((outcome) => findingsIn(outcome).length === 0);
+  const findings = isFew && isSilent ? last.findings : outcomes.flatMap(findingsIn);
   const routes = new Map<string, RouteSet>();
   const routesOf = rememberRoutes({ services, edit, last: last?.routes, routes });
   return { services, outcomes, intents, findings, routes, routesOf };
+}
+
+function intentsIn(outcome: LabelOutcome): readonly RoutingIntent[] {
+  return outcome.kind === 'intent' ? [outcome.intent] : [];
+}
+
+function findingsIn(outcome: LabelOutcome): readonly Finding[] {
+  return outcome.kind === 'not-ours' ? [] : outcome.findings;
 }
 
 interface RoutesMemory {
@@ -111,9 +113,8 @@ function rememberRoutes({ services, edit, last, routes }: RoutesMemory): ReadSer
     if (before === undefined || edit.removed.length + edit.added.length > FEW) {
       return routedIn(cluster, services);
     }
-    const removed = new Set(edit.removed.map(({ name }) => name));
     const added = routedIn(cluster, edit.added).services;
-    const next = exchanged(before.services, ({ name }) => name, { removed, added });
+    const next = exchanged(before.services, byName, { removed: edit.removed, added });
     return next === before.services ? before : { services: next };
   };
   return (cluster) => {
@@ -121,6 +122,10 @@ function rememberRoutes({ services, edit, last, routes }: RoutesMemory): ReadSer
     routes.set(cluster, known);
     return known;
   };
+}
+
+function byName({ name: a }: { readonly name: string }, { name: b }: { readonly name: string }): number {
+  return compareText(a, b);
 }
 
 function isRoutedIn(serviceCluster: string, outcome: LabelOutcome): boolean {

@@ -9,7 +9,7 @@ import type { ClusterModel } from './cluster.ts';
 import { type Changes, type ClusterDefinition, createClusterBuilder } from './cluster-builder.ts';
 import { boundFindings, createFinding, type Finding } from './finding.ts';
 import type { RoutingIntent } from './intent.ts';
-import { editBetween, FEW, sameItems } from './lists.ts';
+import { editBetween, exchanged, FEW, sameItems } from './lists.ts';
 import { compareAge } from './member.ts';
 import type { Snapshot } from './snapshot.ts';
 import { addTo, indexSnapshot, type SnapshotIndex } from './snapshot-index.ts';
@@ -81,13 +81,9 @@ function divideAnew(last: Clusters | undefined, intents: readonly RoutingIntent[
   }
   const byName = new Map(last.byName);
   for (const name of touched) {
-    const left = (last.byName.get(name) ?? []).filter((intent) => !edit.removed.includes(intent));
-    const added = edit.added.filter(({ serviceCluster }) => serviceCluster === name);
-    for (const intent of added) {
-      const at = left.findIndex((other) => compareAge(other, intent) > 0);
-      left.splice(at === -1 ? left.length : at, 0, intent);
-    }
-    byName.set(name, left);
+    const ofCluster = ({ serviceCluster }: RoutingIntent) => serviceCluster === name;
+    const [removed, added] = [edit.removed.filter(ofCluster), edit.added.filter(ofCluster)];
+    byName.set(name, exchanged(last.byName.get(name) ?? [], compareAge, { removed, added }));
   }
   return { intents, byName, findings: last.findings };
 }

@@ -19,7 +19,16 @@ import {
 import { createFinding, type Finding } from './finding.ts';
 import { type BuiltHost, buildHost, terminateTls } from './host.ts';
 import type { RoutingIntent } from './intent.ts';
-import { editBetween, exchanged, FEW, keepList, type ListEdit, positionOf, sameItems } from './lists.ts';
+import {
+  createSelection,
+  editBetween,
+  exchanged,
+  FEW,
+  keepList,
+  type ListEdit,
+  positionOf,
+  sameItems,
+} from './lists.ts';
 import { about, compareAge, type Member, type ProxyNetworks, resolveMember } from './member.ts';
 import type { Hostname } from './names.ts';
 import { buildPool } from './pool.ts';
@@ -103,13 +112,15 @@ interface BuiltGroup {
 }
 
 export function createClusterBuilder(definition: ClusterDefinition): ClusterBuilder {
+  const proxyServiceIn = createSelection<Service>(({ name }) => name === definition.proxyServiceName);
   let state: State | undefined;
   return {
     update(index, intents, changes) {
-      const next = state && withServices(definition, state, index, intents, changes);
+      const proxy = proxyNetworks(index, definition, proxyServiceIn(index.services.list)[0]);
+      const next = state && withServices(state, index, proxy, intents, changes);
       state =
         next === undefined
-          ? withEverything(definition, state, index, intents, changes)
+          ? withEverything(definition, state, index, proxy, intents, changes)
           : withTasks(next, index, changes);
       return { model: state.model, findings: state.findings };
     },
@@ -134,9 +145,9 @@ interface ServiceChange {
  * about it has to be said.
  */
 function withServices(
-  definition: ClusterDefinition,
   state: State,
   index: SnapshotIndex,
+  proxy: ProxyNetworks,
   intents: readonly RoutingIntent[],
   changes: Changes,
 ): State | undefined {
@@ -146,7 +157,6 @@ function withServices(
   if (state.intents === intents && state.services === index.services) {
     return state;
   }
-  const proxy = proxyNetworks(index, definition);
   const change = state.anyClaims || keyOf(proxy) !== state.proxyKey ? undefined : changeOf(state, intents, changes);
   const come = change && new Map(change.come.map((intent) => [intent, resolveOne(index, intent, proxy)]));
   const exchanges = come && exchangesOf(state, index, { gone: change.gone, come });
@@ -235,12 +245,12 @@ function exchangeHosts(
       built.set(host, after);
     }
   }
-  const hosts = exchanged(model.hosts, hostOf, {
-    removed: new Set(exchanges.map(({ host }) => host)),
+  const hosts = exchanged(model.hosts, byHost, {
+    removed: exchanges.flatMap(({ before }) => before?.entry ?? []),
     added: exchanges.flatMap(({ after }) => after?.host.entry ?? []),
   });
-  const pools = exchanged(model.pools, poolId, {
-    removed: new Set(exchanges.flatMap(({ before }) => before?.pools ?? []).map(poolId)),
+  const pools = exchanged(model.pools, byId, {
+    removed: exchanges.flatMap(({ before }) => before?.pools ?? []),
     added: exchanges.flatMap(({ after }) => after?.host.pools ?? []),
   });
   return {
@@ -253,12 +263,12 @@ function exchangeHosts(
   };
 }
 
-function hostOf({ host }: HostEntry): string {
-  return host;
+function byHost({ host: a }: HostEntry, { host: b }: HostEntry): number {
+  return compareText(a, b);
 }
 
-function poolId({ id }: Pool): PoolId {
-  return id;
+function byId({ id: a }: Pool, { id: b }: Pool): number {
+  return compareText(a, b);
 }
 
 /** Tasks show in the endpoints of pools and nowhere else: neither in hosts nor in findings. */
@@ -284,7 +294,7 @@ function withTasks(state: State, index: SnapshotIndex, changes: Changes): State 
   }
   const before = state.model.pools;
   const others = next.flatMap((pool) => {
-    const at = positionOf(before, pool.id, poolId);
+    const at = positionOf(before, (other) => byId(other, pool) < 0);
     return before[at]?.id !== pool.id || keep(before[at], pool) === before[at] ? [] : [{ at, pool }];
   });
   if (others.length === 0) {
@@ -301,10 +311,10 @@ function withEverything(
   definition: ClusterDefinition,
   last: State | undefined,
   index: SnapshotIndex,
+  proxy: ProxyNetworks,
   intents: readonly RoutingIntent[],
   changes: Changes,
 ): State {
-  const proxy = proxyNetworks(index, definition);
   const proxyKey = keyOf(proxy);
   const known = last === undefined || changes.networks || proxyKey !== last.proxyKey ? new Map() : last.resolved;
   const resolved = resolveAll(index, intents, proxy, known);
@@ -441,32 +451,23 @@ function assemble(
 
 /** Where the ids are those of the last model its order is taken, because sorting thousands of names costs more than all the rest. */
 function sortPools(pools: readonly Pool[], last: ClusterModel | undefined): readonly Pool[] {
-  const byId = new Map(pools.map((pool) => [pool.id, pool]));
-  const inPlace = (last?.pools ?? []).flatMap(({ id }) => byId.get(id) ?? []);
+  const known = new Map(pools.map((pool) => [pool.id, pool]));
+  const inPlace = (last?.pools ?? []).flatMap(({ id }) => known.get(id) ?? []);
   const sorted =
-    inPlace.length === pools.length && last?.pools.length === pools.length
-      ? inPlace
-      : [...pools].sort((a, b) => compareText(a.id, b.id));
+    inPlace.length === pools.length && last?.pools.length === pools.length ? inPlace : [...pools].sort(byId);
   const before = new Map((last?.pools ?? []).filter(({ id }) => id === DEFAULT_POOL).map((pool) => [pool.id, pool]));
   return sorted.map((pool) => (pool.id === DEFAULT_POOL ? keep(before.get(pool.id), pool) : pool));
 }
 
-function proxyNetworks(index: SnapshotIndex, { proxyServiceName, networks }: ClusterDefinition): ProxyNetworks {
-  const proxy = serviceNamed(index, proxyServiceName);
+function proxyNetworks(
+  index: SnapshotIndex,
+  { networks }: ClusterDefinition,
+  proxy: Service | undefined,
+): ProxyNetworks {
   return {
     attached: new Set(proxy?.networkIds ?? []),
     offered: networks === undefined ? undefined : offeredNames(index, networks, proxy?.labels[STACK_LABEL]),
   };
-}
-
-/** Asked for one name only: a map of all would cost more. */
-function serviceNamed({ services }: SnapshotIndex, name: string): Service | undefined {
-  for (const service of services.values()) {
-    if (service.name === name) {
-      return service;
-    }
-  }
-  return undefined;
 }
 
 /** By full name, or by the short name in core's own stack, which the proxy service belongs to. Publishing reads them the same way. */

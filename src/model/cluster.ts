@@ -3,6 +3,7 @@
  * Entries are small and independent (one per host, one per pool), so that a change travels as a patch of entries.
  */
 import type { Balance, FailurePolicy, Redirect, UpstreamTls } from './intent.ts';
+import { editBetween } from './lists.ts';
 import type { Hostname, IpAddress, PathPrefix, Port, SecretName } from './names.ts';
 
 export interface ClusterModel {
@@ -124,28 +125,27 @@ export interface Requirements {
   readonly secrets: readonly SecretName[];
 }
 
-/** Whether both need the same for a reason that is quickly seen: nothing but endpoints is another. */
-export function needTheSame(before: ClusterModel, after: ClusterModel): boolean {
+/** Those of `after`, where `known` are those of `before`: the same object, if what is different in the two tells that they are the same. */
+export function requirementsAfter(known: Requirements, before: ClusterModel, after: ClusterModel): Requirements {
+  const hosts = editBetween(before.hosts, after.hosts);
+  const pools = editBetween(before.pools, after.pools);
+  const come = requirementsOf({ header: after.header, hosts: hosts.added, pools: pools.added });
+  const gone = requirementsOf({ header: before.header, hosts: hosts.removed, pools: pools.removed });
+  return covers(known, come) && covers(come, gone) ? known : requirementsOf(after);
+}
+
+function covers(some: Requirements, others: Requirements): boolean {
   return (
-    before.header === after.header &&
-    before.hosts === after.hosts &&
-    before.pools.length === after.pools.length &&
-    before.pools.every((pool, at) => {
-      const other = after.pools[at];
-      return pool === other || (other !== undefined && isOnSameTerms(pool, other));
-    })
+    others.networks.every(({ id, name }) =>
+      some.networks.some((network) => network.id === id && network.name === name),
+    ) && others.secrets.every((secret) => some.secrets.includes(secret))
   );
 }
 
-function isOnSameTerms(a: Pool, b: Pool): boolean {
-  const network = ({ network: on }: Pool) => (on.kind === 'overlay' ? `${on.id} ${on.name}` : on.kind);
-  return network(a) === network(b) && a.upstreamTls.kind === 'off' && b.upstreamTls.kind === 'off';
-}
-
-export function requirementsOf(model: ClusterModel): Requirements {
+export function requirementsOf({ header, hosts, pools }: ClusterModel): Requirements {
   const networks = new Map<string, string>();
   const secrets = new Set<SecretName>();
-  for (const pool of model.pools) {
+  for (const pool of pools) {
     if (pool.network.kind === 'overlay') {
       networks.set(pool.network.id, pool.network.name);
     }
@@ -153,7 +153,7 @@ export function requirementsOf(model: ClusterModel): Requirements {
       secrets.add(pool.upstreamTls.verify.ca);
     }
   }
-  for (const tls of [model.header.defaultTls, ...model.hosts.map((host) => host.tls)]) {
+  for (const tls of [header.defaultTls, ...hosts.map((host) => host.tls)]) {
     if (tls.kind === 'terminate') {
       secrets.add(tls.certificate.secret);
       if (tls.key) {

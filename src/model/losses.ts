@@ -1,18 +1,13 @@
 /** Whether a newer model no longer lists what an older one sent requests to. */
 import type { ClusterModel, Endpoint, Pool } from './cluster.ts';
+import { editBetween } from './lists.ts';
 
-/** True when some endpoint, or a whole pool that had one, is gone. A pool that is the same object costs one comparison. */
+/** True when some endpoint, or a whole pool that had one, is gone. Only what is different in the pools is looked at. */
 export function losesEndpoints(before: ClusterModel, after: ClusterModel): boolean {
-  let byId: ReadonlyMap<string, Pool> | undefined;
-  const counterpart = (pool: Pool, at: number): Pool | undefined => {
-    const there = after.pools[at];
-    if (there === pool || there?.id === pool.id) {
-      return there;
-    }
-    byId ??= new Map(after.pools.map((each) => [each.id, each]));
-    return byId.get(pool.id);
-  };
-  return before.pools.some((pool, at) => poolLoses(pool, counterpart(pool, at)));
+  // Both are sorted: who is in both is on the same side of the edit's borders.
+  const { removed, added } = editBetween(before.pools, after.pools);
+  const byId = new Map(added.map((pool) => [pool.id, pool]));
+  return removed.some((pool) => poolLoses(pool, byId.get(pool.id)));
 }
 
 function poolLoses(before: Pool, after: Pool | undefined): boolean {

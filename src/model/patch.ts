@@ -7,6 +7,7 @@ import {
   type Pool,
   type PoolId,
 } from './cluster.ts';
+import { editBetween } from './lists.ts';
 import type { Hostname } from './names.ts';
 import { canonicalJson, entryDigest } from './revision.ts';
 
@@ -57,17 +58,14 @@ function diffEntries<Entry extends HostEntry | Pool, Key extends string>(
 ): { upserts: Entry[]; removals: Key[] } {
   const upserts: Entry[] = [];
   const removals: Key[] = [];
-  if (base === next) {
-    return { upserts, removals };
-  }
-  const { from, baseEnd, nextEnd } = differingPart(base, next);
-  let at = from;
-  for (const entry of next.slice(from, nextEnd)) {
-    let old = at < baseEnd ? base[at] : undefined;
+  const { removed, added } = editBetween(base, next);
+  let at = 0;
+  for (const entry of added) {
+    let old = removed[at];
     while (old !== undefined && old !== entry && keyOf(old) < keyOf(entry)) {
       removals.push(keyOf(old));
       at += 1;
-      old = at < baseEnd ? base[at] : undefined;
+      old = removed[at];
     }
     const counterpart = old !== undefined && keyOf(old) === keyOf(entry) ? old : undefined;
     if (counterpart === undefined || !sameEntry(counterpart, entry)) {
@@ -75,22 +73,8 @@ function diffEntries<Entry extends HostEntry | Pool, Key extends string>(
     }
     at += counterpart === undefined ? 0 : 1;
   }
-  removals.push(...base.slice(at, baseEnd).map(keyOf));
+  removals.push(...removed.slice(at).map(keyOf));
   return { upserts, removals };
-}
-
-/** Before `from`, and behind the ends, both hold the same objects. */
-function differingPart<Entry>(base: readonly Entry[], next: readonly Entry[]) {
-  let from = 0;
-  while (from < base.length && from < next.length && base[from] === next[from]) {
-    from += 1;
-  }
-  let [baseEnd, nextEnd] = [base.length, next.length];
-  while (baseEnd > from && nextEnd > from && base[baseEnd - 1] === next[nextEnd - 1]) {
-    baseEnd -= 1;
-    nextEnd -= 1;
-  }
-  return { from, baseEnd, nextEnd };
 }
 
 /** By digest: both models were digested when they became revisions, so nothing is encoded here. */

@@ -24,48 +24,75 @@ export interface RevisedModel {
 export function digestModel(model: ClusterModel): string {
   const hash = createHash('sha256');
   hash.update(`interlock.model.1\n${canonicalJson(headerContent(model.header))}\n`);
-  for (const block of [...linesOf('host', model.hosts), ...linesOf('pool', model.pools)]) {
+  for (const block of [...hostLines(model.hosts), ...poolLines(model.pools)]) {
     hash.update(block);
   }
   return hash.digest('hex');
 }
 
-type Entries = readonly (HostEntry | Pool)[];
+const hostLines = createLines<HostEntry>((host) => `host ${entryDigest(host)}\n`);
+const poolLines = createLines<Pool>((pool) => `pool ${entryDigest(pool)}\n`);
 
-/** A list that did not change is the same object in the next model. */
-const lines = new WeakMap<Entries, readonly string[]>();
-
-/** In blocks of lines: of a list in which one entry changed, one block is written anew. */
-function linesOf(kind: 'host' | 'pool', entries: Entries): readonly string[] {
-  const known = lines.get(entries);
-  if (known !== undefined) {
-    return known;
-  }
-  const blocks: string[] = [];
-  for (let from = 0; from < entries.length; from += BLOCK) {
-    blocks.push(blockOf(kind, entries, from));
-  }
-  lines.set(entries, blocks);
-  return blocks;
-}
-
+/** As many lines as a block has, unless it reaches to where a known one begins. */
 const BLOCK = 128;
 
-/** By the first entry. */
-const blocksKnown = new WeakMap<HostEntry | Pool, { readonly entries: Entries; readonly text: string }>();
+interface Block<Entry> {
+  readonly entries: readonly Entry[];
+  readonly text: string;
+}
 
-function blockOf(kind: 'host' | 'pool', all: Entries, from: number): string {
-  const entries = all.slice(from, from + BLOCK);
-  const [first] = entries;
-  const known = first && blocksKnown.get(first);
-  if (known?.entries.length === entries.length && known.entries.every((entry, at) => entry === entries[at])) {
-    return known.text;
+/**
+ * One line for each entry of a list, in blocks: of a list in which one entry is another, is new or is gone, one block is written anew. For
+ * entries and lists that never change: the same object has the same line.
+ */
+export function createLines<Entry extends object>(
+  lineOf: (entry: Entry) => string,
+): (list: readonly Entry[]) => readonly string[] {
+  const ofLists = new WeakMap<readonly Entry[], readonly string[]>();
+  /** By the first entry. */
+  const blocks = new WeakMap<Entry, Block<Entry>>();
+
+  function knownAt(list: readonly Entry[], from: number): Block<Entry> | undefined {
+    const first = list[from];
+    const known = first && blocks.get(first);
+    return known?.entries.every((entry, at) => entry === list[from + at]) === true ? known : undefined;
   }
-  const text = entries.map((entry) => `${kind} ${entryDigest(entry)}\n`).join('');
-  if (first !== undefined) {
-    blocksKnown.set(first, { entries, text });
+
+  /** To the next known block, if one begins near by: then the others keep their borders. */
+  function endOf(list: readonly Entry[], from: number): number {
+    for (let to = from + BLOCK / 2; to < Math.min(from + BLOCK * 2, list.length); to += 1) {
+      const next = list[to];
+      if (next !== undefined && blocks.has(next)) {
+        return to;
+      }
+    }
+    return from + BLOCK;
   }
-  return text;
+
+  function write(list: readonly Entry[], from: number): Block<Entry> {
+    const entries = list.slice(from, endOf(list, from));
+    const block = { entries, text: entries.map(lineOf).join('') };
+    const [first] = entries;
+    if (first !== undefined) {
+      blocks.set(first, block);
+    }
+    return block;
+  }
+
+  return (list) => {
+    const known = ofLists.get(list);
+    if (known !== undefined) {
+      return known;
+    }
+    const texts: string[] = [];
+    for (let from = 0; from < list.length; ) {
+      const block = knownAt(list, from) ?? write(list, from);
+      texts.push(block.text);
+      from += block.entries.length;
+    }
+    ofLists.set(list, texts);
+    return texts;
+  };
 }
 
 /** Fields that came after version 0.1.0 count only where they say something, so that peers of both ages agree on a digest. */

@@ -2,9 +2,10 @@
  * What a cluster's services ask for, as history keeps it: their routing labels, and nothing of tasks, addresses and networks. Two route
  * sets are compared service by service (what a revision changed) or route by route (what that means for requests).
  */
+import { createHash } from 'node:crypto';
 import { compareText } from './cluster.ts';
 import { DEFAULT_FAILURE_POLICY, type Origin, type RoutingIntent } from './intent.ts';
-import { canonicalJson, sha256Hex } from './revision.ts';
+import { canonicalJson, createLines, sha256Hex } from './revision.ts';
 
 /** One service that is routed. */
 export interface RoutedService {
@@ -28,8 +29,11 @@ export function digestRoutes(routes: RouteSet): string {
   if (known !== undefined) {
     return known;
   }
-  const lines = routes.services.map((service) => `${serviceDigest(service)}\n`).join('');
-  const digest = sha256Hex(`interlock.routes.1\n${lines}`);
+  const hash = createHash('sha256').update('interlock.routes.1\n');
+  for (const block of serviceLines(routes.services)) {
+    hash.update(block);
+  }
+  const digest = hash.digest('hex');
   setDigests.set(routes, digest);
   return digest;
 }
@@ -51,6 +55,8 @@ function serviceDigest(service: RoutedService): string {
   digests.set(service, digest);
   return digest;
 }
+
+const serviceLines = createLines<RoutedService>((service) => `${serviceDigest(service)}\n`);
 
 /** Names of services, sorted. */
 export interface ServiceChanges {

@@ -197,10 +197,13 @@ function expectOperator({ role }: Caller): void {
   }
 }
 
+/** Made once: each call ends with it, also one that was answered, and its stack says nothing. */
+const GONE = new OperationalError('WIRE.UNREACHABLE', 'the caller went away');
+
 /** Aborts when the caller goes away or its deadline passes. */
 function scopeOf(call: { on(event: 'cancelled', listener: () => void): unknown }): AbortController {
   const scope = new AbortController();
-  call.on('cancelled', () => scope.abort(new OperationalError('WIRE.UNREACHABLE', 'the caller went away')));
+  call.on('cancelled', () => scope.abort(GONE));
   return scope;
 }
 

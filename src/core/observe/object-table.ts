@@ -11,8 +11,7 @@ import { isDeepStrictEqual } from 'node:util';
 export type Mark = number;
 
 /** Written in place: a list of 30,000 that says nothing new would leave as many behind. */
-interface Entry<Part> {
-  part: Part;
+interface Entry {
   /** `Version.Index`; missing for networks out of a list. */
   version: number | undefined;
   mark: Mark;
@@ -59,16 +58,22 @@ export interface Identity<Part> {
 }
 
 export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<Part>): ObjectTable<Part> {
-  const entries = new Map<string, Entry<Part>>();
+  const entries = new Map<string, Entry>();
+  /** Under the same ids, by themselves: all of them are handed out after each change of one. */
+  const parts = new Map<string, Part>();
   /** Objects that are gone. An id is never given twice, so nothing but a newer list brings one back. */
   const gone = new Map<string, Mark>();
   /** Versions in a list that are lower than what is known; believed when a second list says the same. */
   const doubted = new Map<string, number>();
 
-  function* values(): IterableIterator<Part> {
-    for (const { part } of entries.values()) {
-      yield part;
-    }
+  function put(id: string, part: Part, entry: Entry): void {
+    parts.set(id, part);
+    entries.set(id, entry);
+  }
+
+  function drop(id: string): boolean {
+    parts.delete(id);
+    return entries.delete(id);
   }
 
   /** Takes what a list says of one object. True when that changes something. */
@@ -80,8 +85,9 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
     }
     gone.delete(id);
     const known = entries.get(id);
-    if (known === undefined) {
-      entries.set(id, { part, version, mark: since, isListed: true });
+    const before = parts.get(id);
+    if (known === undefined || before === undefined) {
+      put(id, part, { version, mark: since, isListed: true });
       return true;
     }
     const isPassedOver =
@@ -91,11 +97,11 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
     if (isPassedOver) {
       return false;
     }
-    const isSame = known.part === part || (known.mark <= since && isDeepStrictEqual(known.part, part));
+    const isSame = before === part || (known.mark <= since && isDeepStrictEqual(before, part));
     if (known.mark <= since) {
       doubted.delete(id);
     }
-    known.part = isSame ? known.part : part;
+    parts.set(id, isSame ? before : part);
     known.version = isSame ? (version ?? known.version) : version;
     known.mark = since;
     known.isListed = true;
@@ -119,11 +125,11 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
       const id = idOf(part);
       const entry = entries.get(id);
       if (!listedIds.has(id) && entry !== undefined && entry.mark <= since) {
-        missing.push({ id, version: entry.version, before: entry.part, after: undefined });
+        missing.push({ id, version: entry.version, before: part, after: undefined });
       }
     }
     for (const { id } of missing) {
-      entries.delete(id);
+      drop(id);
       // The watch may be behind the list and still tell of it.
       gone.set(id, since);
     }
@@ -131,12 +137,12 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
   }
 
   return {
-    get: (id) => entries.get(id)?.part,
+    get: (id) => parts.get(id),
     listed(id, version) {
       const entry = entries.get(id);
-      return entry?.isListed === true && entry.version === version ? entry.part : undefined;
+      return entry?.isListed === true && entry.version === version ? parts.get(id) : undefined;
     },
-    values,
+    values: () => parts.values(),
     size: () => entries.size,
     upsert(id, version, part, mark) {
       const known = entries.get(id);
@@ -144,14 +150,15 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
         return false;
       }
       doubted.delete(id);
-      const whole = known === undefined || complete === undefined ? part : complete(part, known.part);
-      entries.set(id, { part: whole, version, mark, isListed: false });
+      const before = parts.get(id);
+      const whole = before === undefined || complete === undefined ? part : complete(part, before);
+      put(id, whole, { version, mark, isListed: false });
       return true;
     },
     remove(id, mark) {
       gone.set(id, mark);
       doubted.delete(id);
-      return entries.delete(id);
+      return drop(id);
     },
     merge(list, since, covers) {
       const ids = new Set(list.map(idOf));
@@ -159,12 +166,12 @@ export function createObjectTable<Part>({ idOf, versionOf, complete }: Identity<
       const changed: Difference<Part>[] = [];
       for (const part of list) {
         const id = idOf(part);
-        const before = entries.get(id)?.part;
+        const before = parts.get(id);
         if (accept(id, part, since)) {
           changed.push({ id, version: versionOf(part), before, after: part });
         }
       }
-      const missing = dropMissing(ids, since, covers?.known() ?? values());
+      const missing = dropMissing(ids, since, covers?.known() ?? parts.values());
       for (const [id] of goneBefore) {
         gone.delete(id);
       }

@@ -67,6 +67,9 @@ function view(shards: readonly Shard[], shardsOf: WeakMap<TasksByService, readon
       }
     },
     changedSince(earlier) {
+      if (earlier === frozen) {
+        return NONE;
+      }
       const before = shardsOf.get(earlier);
       return before && changedServices(before, shards);
     },
@@ -75,11 +78,15 @@ function view(shards: readonly Shard[], shardsOf: WeakMap<TasksByService, readon
   return frozen;
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 function changedServices(before: readonly Shard[], after: readonly Shard[]): ReadonlySet<string> {
   const changed = new Set<string>();
-  for (const [at, now] of after.entries()) {
+  // By number: an iterator would make an object for each of the shards, of which one or two are others.
+  for (let at = 0; at < after.length; at += 1) {
     const then = before[at];
-    if (now === then || then === undefined) {
+    const now = after[at];
+    if (now === then || then === undefined || now === undefined) {
       continue;
     }
     for (const serviceId of [...now.keys(), ...then.keys()]) {

@@ -2,6 +2,7 @@
  * Takes away what an earlier config.toml asked for: services and Proxy Configs of extensions that are gone from it, and services that
  * have another name now. Only what carries our labels and our stack is ours; a foreign service is never touched.
  */
+import { createSelection } from '../../model/lists.ts';
 import type { Service, Snapshot } from '../../model/snapshot.ts';
 import { createBackoff } from '../../runtime/backoff.ts';
 import type { ReadableCell } from '../../runtime/cell.ts';
@@ -24,8 +25,9 @@ export function createLeftoverRemoval(
     async run(signal) {
       let backoff = createBackoff(tools.clock);
       let hasLooked = false;
+      const leftoversIn = createSelection(isLeftover(extensions, home));
       for await (const snapshot of snapshots.watch(signal)) {
-        const services = leftoverServices(snapshot, extensions, home);
+        const services = leftoversIn(snapshot.services);
         if (hasLooked && services.length === 0) {
           continue;
         }
@@ -41,23 +43,19 @@ export function createLeftoverRemoval(
   };
 }
 
-/** Pure. In the Snapshot's order. */
-export function leftoverServices(
-  { services }: Pick<Snapshot, 'services'>,
-  extensions: readonly ExtensionSettings[],
-  home: Home,
-): readonly Service[] {
+/** Pure. */
+export function isLeftover(extensions: readonly ExtensionSettings[], home: Home): (service: Service) => boolean {
   const expected = new Set(
     extensions.flatMap(({ name, serviceName, proxyServiceName }) => [
       JSON.stringify([TYPES.extension, name, serviceName]),
       JSON.stringify([TYPES.proxy, name, proxyServiceName]),
     ]),
   );
-  return services.filter(({ name, labels }) => {
+  return ({ name, labels }) => {
     const type = labels[LABELS.type];
     const isOurKind = (type === TYPES.extension || type === TYPES.proxy) && isOfHome(labels, home);
     return isOurKind && !expected.has(JSON.stringify([type, labels[LABELS.extension], name]));
-  });
+  };
 }
 
 /**

@@ -7,8 +7,9 @@
  *                    |- failed (engine away, conflict) ---> back off, look again
  *                    '- refused for good -----------------> wait for the next look
  */
+import { createSelection } from '../../model/lists.ts';
 import { canonicalJson } from '../../model/revision.ts';
-import type { Snapshot } from '../../model/snapshot.ts';
+import type { Service, Snapshot } from '../../model/snapshot.ts';
 import { createBackoff } from '../../runtime/backoff.ts';
 import { createTrigger, type ReadableCell, type Trigger } from '../../runtime/cell.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -167,10 +168,10 @@ async function fireEvery(ms: number, clock: Clock, fire: () => void, signal: Abo
  */
 function relevantTo({ settings }: ExtensionBoard): (snapshot: Snapshot) => string {
   const names = new Set([settings.serviceName, settings.proxyServiceName]);
-  return (snapshot) => {
-    const ours = snapshot.services.filter(({ name }) => names.has(name));
-    return JSON.stringify([
-      ours.map((service) => [
+  const oursIn = createSelection<Service>(({ name }) => names.has(name));
+  return (snapshot) =>
+    JSON.stringify([
+      oursIn(snapshot.services).map((service) => [
         service.id,
         service.version,
         runningTasks(snapshot, service.id),
@@ -180,7 +181,6 @@ function relevantTo({ settings }: ExtensionBoard): (snapshot: Snapshot) => strin
       settings.networks === undefined ? [] : snapshot.networks.map(({ id, name }) => [id, name]),
       nodesOf(snapshot),
     ]);
-  };
 }
 
 /** Who is connected and what was refused; what was applied is reported all the time and changes nothing here. */

@@ -1,6 +1,6 @@
 /** Answers to the daemons' side of the gRPC API: hands out models, takes artifacts and reports. */
 import { type ConfigArtifact, createArtifact, type Piece, piecesToSend } from '../../model/artifact.ts';
-import { needTheSame, type Requirements, requirementsOf } from '../../model/cluster.ts';
+import { type Requirements, requirementsAfter, requirementsOf } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { losesEndpoints } from '../../model/losses.ts';
 import { diffModels } from '../../model/patch.ts';
@@ -213,10 +213,13 @@ function createRevisionMemory(): RevisionMemory {
       if (newest !== undefined && revised.revision.sequence <= newest.revision.sequence) {
         return;
       }
-      const isAsBefore = newest !== undefined && needTheSame(newest.model, revised.model);
+      const required =
+        newest === undefined || last === undefined
+          ? requirementsOf(revised.model)
+          : requirementsAfter(last, newest.model, revised.model);
       losses += newest !== undefined && losesEndpoints(newest.model, revised.model) ? 1 : 0;
       newest = revised;
-      last = isAsBefore && last !== undefined ? last : sameOrNew(last, requirementsOf(revised.model));
+      last = sameOrNew(last, required);
       const { digest } = revised.revision;
       known.delete(digest);
       known.set(digest, { revision: revised.revision, requirements: last, losses });
@@ -233,7 +236,7 @@ function createRevisionMemory(): RevisionMemory {
 
 /** Requirements change rarely and may be long: hundreds of revisions share one list. */
 function sameOrNew(last: Requirements | undefined, next: Requirements): Requirements {
-  return last !== undefined && canonicalJson(last) === canonicalJson(next) ? last : next;
+  return last !== undefined && (last === next || canonicalJson(last) === canonicalJson(next)) ? last : next;
 }
 
 /** What an extension says is kept and printed for people: a thousand lines are more than anybody reads. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { requirementsAfter, requirementsOf } from '../../../src/model/cluster.ts';
 import { applyPatch, diffModels, isEmptyPatch } from '../../../src/model/patch.ts';
 import { canonicalJson, digestModel } from '../../../src/model/revision.ts';
 import { clusterModels } from '../../support/model-arbitraries.ts';
@@ -36,6 +37,18 @@ describe('patches', () => {
         expect(isEmptyPatch(diffModels(a, structuredClone(a)))).toBe(true);
         expect(isEmptyPatch(diffModels(a, b))).toBe(digestModel(a) === digestModel(b));
       }),
+    );
+  });
+});
+
+describe('requirements', () => {
+  it('of a model are the same, whether or not those of the one before are known', () => {
+    fc.assert(
+      fc.property(neighbours, ([a, b]) => {
+        expect(requirementsAfter(requirementsOf(a), a, b)).toEqual(requirementsOf(b));
+        expect(requirementsAfter(requirementsOf(b), b, a)).toEqual(requirementsOf(a));
+      }),
+      { numRuns: 1_000 },
     );
   });
 });
