@@ -1,7 +1,7 @@
 /**
  * `npm run bench:layout [-- --json FILE] [--hosts 1,100,1000,10000] [--layouts A,B,product]`: which layout of the proxy's file
  * reloads quickly, serves quickly and stays small. Real NGINX, two workers, three endpoints per host, traffic to the last host.
- * Needs what `test/support/nginx.ts` needs, and `wrk`. About five minutes.
+ * Needs what `test/support/nginx.ts` needs, and `wrk`. About eight minutes.
  */
 import { execFile } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
@@ -62,6 +62,7 @@ try {
       results.push(result);
       process.stdout.write(`${rowOf(result)}\n`);
     }
+    await printRatios(hosts);
   }
   if (args.json !== undefined) {
     await writeFile(args.json, `${JSON.stringify(results, undefined, 2)}\n`);
@@ -100,6 +101,45 @@ async function measure(candidate: LayoutCandidate, hosts: number, idleCheckMs: n
     };
   } finally {
     await nginx.stop();
+  }
+}
+
+/** Reloads in turn, so that a slow moment of the machine meets all layouts; what each costs beside the first. */
+async function printRatios(hosts: number): Promise<void> {
+  const pools = benchPools(hosts);
+  const last = pools.at(-1)?.host ?? '';
+  const running: (Target & {
+    readonly id: string;
+    readonly nginx: RunningNginx;
+    readonly ms: number[];
+    readonly cpu: number[];
+  })[] = [];
+  try {
+    for (const { id, render: write } of candidates) {
+      const [port, tlsPort] = [await freePort(), await freePort()];
+      const render = (generation: number) => write({ port, tlsPort, generation, pools });
+      running.push({ id, port, last, render, nginx: await startNginx(fileOf(render(0))), ms: [], cpu: [] });
+    }
+    for (let generation = 1; generation <= RELOADS; generation += 1) {
+      for (const { nginx, ms, cpu, ...target } of running) {
+        const before = await cpuMs([nginx.pid]);
+        ms.push(await reloadOnce(nginx, target, generation));
+        cpu.push((await cpuMs([nginx.pid])) - before);
+        await oldWorkersGone(nginx.pid);
+      }
+    }
+  } finally {
+    for (const { nginx } of running) {
+      await nginx.stop();
+    }
+  }
+  const [first] = running;
+  for (const { id, ms, cpu } of running) {
+    const to = (own: readonly number[], other: readonly number[] = []) =>
+      (quantile(own, 0.5) / quantile(other, 0.5)).toFixed(2);
+    process.stdout.write(
+      `${hosts} hosts, ${id}: ${to(ms, first?.ms)} of the time of ${first?.id}, ${to(cpu, first?.cpu)} of its CPU\n`,
+    );
   }
 }
 
@@ -145,14 +185,18 @@ interface Target {
 async function reloadTimes(nginx: RunningNginx, target: Target): Promise<readonly number[]> {
   const times: number[] = [];
   for (let generation = 1; generation <= RELOADS; generation += 1) {
-    const files = fileOf(target.render(generation));
-    await nginx.replace(files);
-    const began = performance.now();
-    process.kill(nginx.pid, 'SIGHUP');
-    await answers(target.port, target.last, String(generation));
-    times.push(performance.now() - began);
+    times.push(await reloadOnce(nginx, target, generation));
   }
   return times;
+}
+
+/** In ms, SIGHUP to the first answer of the generation. */
+async function reloadOnce(nginx: RunningNginx, target: Target, generation: number): Promise<number> {
+  await nginx.replace(fileOf(target.render(generation)));
+  const began = performance.now();
+  process.kill(nginx.pid, 'SIGHUP');
+  await answers(target.port, target.last, String(generation));
+  return performance.now() - began;
 }
 
 async function peakWhileReloading(nginx: RunningNginx, target: Target): Promise<number> {

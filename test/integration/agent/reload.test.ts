@@ -1,5 +1,6 @@
 /** The agent's way through a reload, with a real NGINX: who tells the old workers to finish, and that nobody is started or lost by it. */
-import { get } from 'node:http';
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { type ReloadOutcome, reload } from '../../../src/agent/nginx/reload.ts';
@@ -36,12 +37,9 @@ function reloadOnce(master: number): Promise<ReloadOutcome> {
 }
 
 /** On a connection of its own. */
-function answer(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    get({ port, agent: false }, async (response) => {
-      resolve((await response.toArray()).join(''));
-    }).once('error', reject);
-  });
+async function answer(port: number): Promise<string> {
+  const [response] = (await once(get({ port, agent: false }), 'response')) as [IncomingMessage];
+  return (await response.toArray()).join('');
 }
 
 describe('old workers', () => {
