@@ -148,8 +148,15 @@ async function failHealth({ interlock }: Scene): Promise<void> {
   });
   const before = await taskIds(interlock);
   const [base] = await interlock.proxies();
-  const { body } = await request(`${base ?? ''}/unhealthy`, { method: 'POST', headers: { host: `${APP}.local` } });
-  await body.dump();
+  // In classic mode a proxy may be away just now, or know none of these tasks yet.
+  await eventually(
+    async () => {
+      const asked = await request(`${base ?? ''}/unhealthy`, { method: 'POST', headers: { host: `${APP}.local` } });
+      await asked.body.dump();
+      return asked.statusCode === 200;
+    },
+    { timeoutMs: 120_000, everyMs: 250 },
+  );
   await eventually(async () => [...(await taskIds(interlock))].some((id) => !before.has(id)), { timeoutMs: 60_000 });
   await untilRunning(interlock, 3);
 }
