@@ -2,6 +2,7 @@
 import { get } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { childrenOf } from '../../../src/agent/nginx/workers.ts';
 import { createBoard } from '../../../src/core/board.ts';
 import { createHandlers } from '../../../src/core/serve/handlers.ts';
 import { createArtifact, pieceOf } from '../../../src/model/artifact.ts';
@@ -349,8 +350,14 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
     await using agent = await startAgent();
     const master = await agent.master();
     core.deliver(file('two'));
+    // Outside of a container nobody ends the workers of a master that is gone.
+    process.kill(master, 'SIGSTOP');
+    const orphans = childrenOf(master);
     process.kill(master, 'SIGKILL');
     expect(await agent.exitCode).toBe(1);
+    for (const pid of orphans) {
+      process.kill(pid, 'SIGKILL');
+    }
   });
 
   it('finds what raw lines include beside the main file', async () => {
