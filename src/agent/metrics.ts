@@ -158,7 +158,7 @@ export function createAgentMetrics(version: string, clock: Pick<Clock, 'now'>): 
     onUnreachedReport: () => metrics.add('interlock_agent_unreached_reports_total', {}),
     onRouteLine: (message) => routes.take(message),
     watched: ({ fetcher, localise, stage, reload }) => ({
-      fetcher: { ...fetcher, fetch: (manifest, signal) => timed('fetch', () => fetcher.fetch(manifest, signal)) },
+      fetcher: { ...fetcher, fetch: (ordered, signal) => timed('fetch', () => fetcher.fetch(ordered, signal)) },
       localise(file) {
         const begunAt = clock.now();
         const fitted = localise(file);

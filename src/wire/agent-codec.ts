@@ -2,7 +2,7 @@
 
 import { parseIpAddress, toPort } from '../model/names.ts';
 import { assertNever } from '../runtime/errors.ts';
-import { cutUtf8, MAX_REASON_BYTES, manifestMessage, manifestOf } from './artifact-codec.ts';
+import { blobOf, cutUtf8, MAX_REASON_BYTES, manifestMessage, manifestOf } from './artifact-codec.ts';
 import type {
   AgentDirective,
   AgentHello,
@@ -72,18 +72,19 @@ export function encodeDirective(directive: AgentDirective): Buffer {
   const { takesUnreached = false } = directive;
   return DIRECTIVE.encode(
     directive.kind === 'none'
-      ? { revision: null, manifest: null, takesUnreached }
+      ? { revision: null, manifest: null, takesUnreached, along: [] }
       : {
           revision: revisionMessage(directive.revision),
           manifest: manifestMessage(directive.manifest),
           takesUnreached,
+          along: directive.along,
         },
   );
 }
 
 /** Throws `WIRE.MALFORMED`. */
 export function decodeDirective(bytes: Uint8Array): AgentDirective {
-  const { revision, manifest, takesUnreached } = DIRECTIVE.decode(bytes);
+  const { revision, manifest, takesUnreached, along } = DIRECTIVE.decode(bytes);
   const where = place('AgentDirective');
   const takes = takesUnreached ? { takesUnreached } : {};
   return manifest === null
@@ -93,6 +94,7 @@ export function decodeDirective(bytes: Uint8Array): AgentDirective {
         ...takes,
         revision: revisionOf(revision, at(where, 'revision')),
         manifest: manifestOf(manifest, at(where, 'manifest')),
+        along: each(along, at(where, 'along'), blobOf),
       };
 }
 

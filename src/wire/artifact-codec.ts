@@ -158,7 +158,8 @@ function pieceRefOf({ digest, sizeBytes }: PieceRefMessage, where: Place): Piece
   };
 }
 
-function blobOf({ digest, bytes }: BlobMessage, where: Place): BlobContent {
+/** Throws `WIRE.MALFORMED` when the digest is not the one of the bytes. */
+export function blobOf({ digest, bytes }: BlobMessage, where: Place): BlobContent {
   if (digest !== sha256Hex(bytes)) {
     throw malformed(at(where, 'digest'), 'is not the digest of its bytes');
   }

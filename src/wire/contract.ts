@@ -105,7 +105,13 @@ export type AgentDirective = AgentOrder & {
 
 type AgentOrder =
   /** Serve this. */
-  | { readonly kind: 'serve'; readonly revision: RevisionRef; readonly manifest: Manifest }
+  | {
+      readonly kind: 'serve';
+      readonly revision: RevisionRef;
+      readonly manifest: Manifest;
+      /** Some of its pieces, at most `MAX_ALONG_BYTES`: they need not be fetched. */
+      readonly along: readonly BlobContent[];
+    }
   /** Nothing: serve the file that is mounted. */
   | { readonly kind: 'none' };
 

@@ -81,6 +81,12 @@ export const MAX_PIECES = 4_096;
 /** What one call may bring; a file of 10,000 hosts has 3 MB. */
 export const MAX_FETCHED_BYTES = 64 * MIB;
 
+/**
+ * Pieces that come along with a directive: several of those that a change of single services touches. A session may hold one such message
+ * that its agent does not take.
+ */
+export const MAX_ALONG_BYTES = 128 * 1024;
+
 /** Larger blobs travel in pieces, so that one is never a message of its own size. */
 export const BLOB_PIECE_BYTES = MIB;
 

@@ -212,6 +212,7 @@ export interface AgentDirectiveMessage {
   readonly revision: RevisionMessage | null;
   readonly manifest: ManifestMessage | null;
   readonly takesUnreached: boolean;
+  readonly along: readonly BlobMessage[];
 }
 
 export interface FetchBlobsRequestMessage {

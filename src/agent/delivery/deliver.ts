@@ -84,7 +84,7 @@ async function fetchPatiently(
   while (orders.get() === order) {
     pause.begin();
     try {
-      return await fetcher.fetch(order.manifest, signal);
+      return await fetcher.fetch(order, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!isOperational(error)) {

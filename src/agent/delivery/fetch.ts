@@ -1,4 +1,4 @@
-/** An order's file in pieces: those that are at hand, and only the others from core. */
+/** An order's file in pieces: those that are at hand, those that came along, and only the others from core. */
 import {
   blobDigest,
   type Manifest,
@@ -18,9 +18,16 @@ export interface Delivered {
   readonly pieces: readonly Piece[];
 }
 
+/** What of an order is about its file. */
+export interface Ordered {
+  readonly manifest: Manifest;
+  /** Pieces that need not be fetched. */
+  readonly along: readonly Piece[];
+}
+
 export interface Fetcher {
   /** Throws what the client throws, and WIRE.MALFORMED for an artifact that this agent cannot place, or whose pieces are not the file. */
-  fetch(manifest: Manifest, signal: AbortSignal): Promise<Delivered>;
+  fetch(ordered: Ordered, signal: AbortSignal): Promise<Delivered>;
   /** These bytes are at hand: what NGINX runs, or was mounted. */
   hold(blob: string, bytes: Uint8Array): void;
   /** Core cuts what is at hand like this: then the pieces are at hand too. */
@@ -51,9 +58,9 @@ export function createFetcher(client: Pick<WireClient, 'fetchBlobs'>, configPath
   }
 
   /** The same object for the same piece, generation after generation: what is known of it is known by that. */
-  async function gather(entry: ManifestEntry, signal: AbortSignal): Promise<readonly Piece[]> {
+  async function gather(entry: ManifestEntry, along: readonly Piece[], signal: AbortSignal): Promise<readonly Piece[]> {
     const wanted = piecesToSend(entry);
-    const known = new Map([...held.values()].flat().map((piece) => [piece.digest, piece]));
+    const known = new Map([...along.map(copyOf), ...[...held.values()].flat()].map((piece) => [piece.digest, piece]));
     const missing = new Set(wanted.map(({ digest }) => digest).filter((digest) => !known.has(digest)));
     const fetched = missing.size === 0 ? new Map<string, Uint8Array>() : await client.fetchBlobs([...missing], signal);
     for (const [digest, bytes] of fetched) {
@@ -69,18 +76,23 @@ export function createFetcher(client: Pick<WireClient, 'fetchBlobs'>, configPath
   return {
     hold: (blob, bytes) => hold(blob, [{ digest: blob, bytes }]),
     learn: ({ entries }) => entries.forEach(learn),
-    async fetch(manifest, signal) {
+    async fetch({ manifest, along }, signal) {
       const [entry] = manifest.entries;
       if (entry === undefined || manifest.entries.length !== 1 || entry.path !== configPath) {
         const paths = manifest.entries.map(({ path }) => path).join(', ');
         throw new OperationalError('WIRE.MALFORMED', `this agent serves one file, ${configPath}; core sent: ${paths}`);
       }
       learn(entry);
-      const pieces = held.get(entry.blob) ?? (await gather(entry, signal));
+      const pieces = held.get(entry.blob) ?? (await gather(entry, along, signal));
       hold(entry.blob, pieces);
       return { digest: manifest.digest, pieces };
     },
   };
+}
+
+/** A piece that is kept does not keep the message that it came in. */
+function copyOf({ digest, bytes }: Piece): Piece {
+  return { digest, bytes: Buffer.from(bytes) };
 }
 
 /** `undefined`: these are not the pieces of these bytes. */

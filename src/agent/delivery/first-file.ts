@@ -41,7 +41,7 @@ export async function askCoreFirst(parts: FirstFileParts, signal: AbortSignal): 
 
 async function firstAnswer({ orders, fetcher }: FirstFileParts, signal: AbortSignal): Promise<Delivered | undefined> {
   for await (const order of orders.watch(signal)) {
-    return order.kind === 'none' ? undefined : await fetcher.fetch(order.manifest, signal);
+    return order.kind === 'none' ? undefined : await fetcher.fetch(order, signal);
   }
   return undefined;
 }

@@ -5,7 +5,7 @@
  *   hello --> open (an older session of the same task ends) --> directives of the newest artifact, newest only --> closed
  */
 import type { ConfigArtifact, CutFile } from '../../model/artifact.ts';
-import { manifestOf } from '../../model/artifact.ts';
+import { manifestOf, sizeOf } from '../../model/artifact.ts';
 import { compareText } from '../../model/cluster.ts';
 import { createFinding, type Finding, findingKey } from '../../model/finding.ts';
 import { createTrigger, type ReadableCell } from '../../runtime/cell.ts';
@@ -21,6 +21,7 @@ import type {
   SocketAddress,
 } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
+import { MAX_ALONG_BYTES } from '../../wire/limits.ts';
 import type { SessionStatus } from '../../wire/status-report.ts';
 import type { AgentSession, Board, ExtensionBoard, Rendered } from '../board.ts';
 import { createReloadBudget, type ReloadBudget } from './reload-budget.ts';
@@ -63,6 +64,8 @@ const MAX_UNREACHED_PER_SECOND = 2;
 const MAX_FINDINGS = 1_000;
 /** An agent may ask for the bytes of a directive that was the newest a moment ago. */
 const RECENT_ARTIFACTS = 3;
+/** An agent keeps the pieces of that many artifacts; what it has dropped it fetches. */
+const HELD_BY_AGENT = 2;
 
 interface OpenSession {
   readonly over: AbortController;
@@ -246,7 +249,8 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
     recent.length = Math.min(recent.length, RECENT_ARTIFACTS);
   }
 
-  async function* directives(signal: AbortSignal): AsyncIterable<AgentDirective> {
+  /** `served`: digest of the artifact that the agent said hello with. */
+  async function* directives(served: string | undefined, signal: AbortSignal): AsyncIterable<AgentDirective> {
     if (!settings.hitless) {
       yield { kind: 'none' };
       await untilAborted(signal);
@@ -254,6 +258,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
     }
     const budget = createReloadBudget(parts.reloadsPerMinute);
     let told: Rendered | undefined;
+    let held = recent.filter(({ digest }) => digest === served);
     for await (const next of extension.rendered.watch(signal)) {
       if (next.artifact.digest !== told?.artifact.digest) {
         // Whatever waits for the budget, what is sent is the newest.
@@ -263,7 +268,10 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
           remember(told.artifact);
         }
         settleFindings();
-        yield { kind: 'serve', revision: { ...told.revision, epoch }, manifest: manifestOf(told.artifact) };
+        const { revision, artifact } = told;
+        const along = piecesAlong(artifact, held);
+        held = [artifact, ...held].slice(0, HELD_BY_AGENT);
+        yield { kind: 'serve', revision: { ...revision, epoch }, manifest: manifestOf(artifact), along };
       }
     }
   }
@@ -293,7 +301,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
       const scope = AbortSignal.any([signal, session.over.signal]);
       const listening = listen(session, words, scope);
       try {
-        yield* directives(scope);
+        yield* directives(hello.artifactDigest, scope);
       } catch (error) {
         if (session.over.signal.reason !== ENDED) {
           throw error;
@@ -403,6 +411,24 @@ function blobsIn(artifacts: readonly ConfigArtifact[]): (digest: string) => Blob
     }
     return { digest, bytes: found.bytes };
   };
+}
+
+/**
+ * The pieces of an artifact that none of those before it has, if they are small. They spare the agent a call, and core the answer to it.
+ * An agent that left out an order lacks that one's pieces, and fetches them.
+ */
+function piecesAlong(artifact: ConfigArtifact, held: readonly ConfigArtifact[]): readonly BlobContent[] {
+  if (held.length === 0) {
+    return [];
+  }
+  const known = new Set(held.flatMap(({ files }) => files.flatMap(({ pieces }) => pieces.map(({ digest }) => digest))));
+  const fresh = new Map(
+    artifact.files.flatMap(({ pieces }) =>
+      pieces.flatMap((piece) => (known.has(piece.digest) ? [] : [[piece.digest, piece] as const])),
+    ),
+  );
+  const pieces = [...fresh.values()];
+  return sizeOf(pieces) <= MAX_ALONG_BYTES ? pieces : [];
 }
 
 function statusOf({ taskId, nodeId, artifactDigest, appliedAtMs, refused }: AgentSession): SessionStatus {

@@ -115,7 +115,7 @@ async function runAgent(endpoint: string, { fake, tellOf }: SimulatedSwarm): Pro
   let count = 0;
   for await (const directive of client.agentSession(hello, (over) => reports.watch(over), signal)) {
     if (directive.kind === 'serve') {
-      await fetcher.fetch(directive.manifest, signal);
+      await fetcher.fetch(directive, signal);
       reports.set({
         artifactDigest: directive.manifest.digest,
         outcome: { kind: 'applied' },

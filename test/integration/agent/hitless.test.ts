@@ -270,10 +270,40 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
     expect(await agent.master()).toBe(master);
   });
 
-  it('takes a file in pieces: what is new in it alone, also after a cut in the middle of one', async () => {
+  const pools = Array.from({ length: 40 }, (_, at) => `  upstream p${at} {\n    server 127.0.0.1:${at + 1};\n  }\n`);
+  const inPieces = (answer: string) => {
+    const text = file(answer);
+    const inside = text.indexOf('http {\n') + 'http {\n'.length;
+    return [text.slice(0, inside), ...pools, text.slice(inside)];
+  };
+
+  it('takes a file in pieces, and what is new in the next one as it came along: no call for it', async () => {
+    const asked: number[] = [];
+    const core = await startCore((handlers) => ({
+      fetchBlobs: (caller, digests, signal) => {
+        asked.push(digests.length);
+        return handlers.fetchBlobs(caller, digests, signal);
+      },
+    }));
+    await using agent = await startAgent();
+    const master = await agent.master();
+    for (const answer of ['one', 'two', 'three']) {
+      core.deliver(inPieces(answer));
+      await eventually(async () => (await ask()) === answer);
+    }
+    expect(asked).toEqual([42]);
+    expect(await agent.master()).toBe(master);
+  });
+
+  it('of a core that sends nothing along asks for what is new alone, also after a cut in the middle of it', async () => {
     const asked: number[] = [];
     const cut = { on: false };
     const core = await startCore((handlers) => ({
+      async *agentSession(...call) {
+        for await (const directive of handlers.agentSession(...call)) {
+          yield directive.kind === 'serve' ? { ...directive, along: [] } : directive;
+        }
+      },
       fetchBlobs: async (caller, digests, signal) => {
         asked.push(digests.length);
         const blobs = await handlers.fetchBlobs(caller, digests, signal);
@@ -282,12 +312,6 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
     }));
     await using agent = await startAgent();
     const master = await agent.master();
-    const pools = Array.from({ length: 40 }, (_, at) => `  upstream p${at} {\n    server 127.0.0.1:${at + 1};\n  }\n`);
-    const inPieces = (answer: string) => {
-      const text = file(answer);
-      const inside = text.indexOf('http {\n') + 'http {\n'.length;
-      return [text.slice(0, inside), ...pools, text.slice(inside)];
-    };
     core.deliver(inPieces('one'));
     await eventually(async () => (await ask()) === 'one');
     cut.on = true;

@@ -129,7 +129,7 @@ describe('what agent and core say to each other', () => {
     const revision = { digest: sha256Hex(Buffer.from('r')), sequence: 3, versionIndex: 7, epoch: 'e' };
     const directives: readonly AgentDirective[] = [
       { kind: 'none' },
-      { kind: 'serve', revision, manifest: manifestOf(artifact) },
+      { kind: 'serve', revision, manifest: manifestOf(artifact), along: [] },
     ];
     for (const directive of directives) {
       expect(decodeDirective(encodeDirective(directive))).toEqual(directive);
@@ -146,8 +146,10 @@ describe('a manifest with pieces', () => {
 
   it('arrives as it was sent', () => {
     fc.assert(
-      fc.property(fc.array(fc.string(), { minLength: 1, maxLength: 20 }), (texts) => {
-        const directive = { kind: 'serve', revision, manifest: manifestOf(artifact(texts)) } as const;
+      fc.property(fc.array(fc.string(), { minLength: 1, maxLength: 20 }), fc.nat(20), (texts, from) => {
+        const whole = artifact(texts);
+        const along = whole.files.flatMap(({ pieces }) => pieces).slice(from);
+        const directive = { kind: 'serve', revision, manifest: manifestOf(whole), along } as const;
         expect(decodeDirective(encodeDirective(directive))).toEqual(directive);
       }),
     );
@@ -164,7 +166,14 @@ describe('a manifest with pieces', () => {
   ])('is refused with %s', (_, change) => {
     const { digest, entries } = manifestOf(artifact(['a', 'b']));
     const manifest = { digest, entries: entries.map((entry) => ({ ...entry, pieces: change(entry.pieces ?? []) })) };
-    expect(() => decodeDirective(encodeDirective({ kind: 'serve', revision, manifest }))).toThrow(/pieces/);
+    expect(() => decodeDirective(encodeDirective({ kind: 'serve', revision, manifest, along: [] }))).toThrow(/pieces/);
+  });
+
+  it('is refused with a piece along that is not what it is called', () => {
+    const whole = artifact(['a', 'b']);
+    const along = [{ digest: pieceOf(Buffer.from('a')).digest, bytes: Buffer.from('b') }];
+    const directive = { kind: 'serve', revision, manifest: manifestOf(whole), along } as const;
+    expect(() => decodeDirective(encodeDirective(directive))).toThrow(/along/);
   });
 });
 

@@ -43,6 +43,10 @@ function coreWith(...artifacts: readonly ReturnType<typeof fileOf>[]) {
   };
 }
 
+function order(manifest: Manifest, ...along: readonly string[]) {
+  return { manifest, along: along.map((text) => pieceOf(Buffer.from(text))) };
+}
+
 function textOf({ pieces }: { readonly pieces: Parameters<typeof joined>[0] }): string {
   return Buffer.from(joined(pieces)).toString();
 }
@@ -52,19 +56,19 @@ describe('a file in pieces', () => {
     const [one, two] = [fileOf('head\n', 'a\n', 'b\n'), fileOf('head\n', 'A\n', 'b\n')];
     const core = coreWith(one, two);
     const fetcher = createFetcher(core.client, PATH);
-    const first = await fetcher.fetch(manifestOf(one), signal);
-    const second = await fetcher.fetch(manifestOf(two), signal);
+    const first = await fetcher.fetch(order(manifestOf(one)), signal);
+    const second = await fetcher.fetch(order(manifestOf(two)), signal);
     expect([textOf(first), textOf(second)]).toEqual(['head\na\nb\n', 'head\nA\nb\n']);
     expect(core.texts()).toEqual([['head\n', 'a\n', 'b\n'], ['A\n']]);
     expect(second.pieces[2]).toBe(first.pieces[2]);
-    expect(await fetcher.fetch(manifestOf(one), signal)).toEqual(first);
+    expect(await fetcher.fetch(order(manifestOf(one)), signal)).toEqual(first);
     expect(core.asked).toHaveLength(2);
   });
 
   it('may hold the same piece twice', async () => {
     const twice = fileOf('same\n', 'other\n', 'same\n');
     const core = coreWith(twice);
-    const fetched = await createFetcher(core.client, PATH).fetch(manifestOf(twice), signal);
+    const fetched = await createFetcher(core.client, PATH).fetch(order(manifestOf(twice)), signal);
     expect(textOf(fetched)).toBe('same\nother\nsame\n');
     expect(core.texts()).toEqual([['same\n', 'other\n']]);
   });
@@ -73,10 +77,10 @@ describe('a file in pieces', () => {
     const [one, two, three] = [fileOf('head\n', 'a\n'), fileOf('head\n', 'lost\n'), fileOf('head\n', 'c\n')];
     const core = coreWith(one, two, three);
     const fetcher = createFetcher(core.client, PATH);
-    await fetcher.fetch(manifestOf(one), signal);
+    await fetcher.fetch(order(manifestOf(one)), signal);
     core.forget(two.files[0]?.pieces[1]?.digest ?? '');
-    await expect(fetcher.fetch(manifestOf(two), signal)).rejects.toMatchObject({ code: 'WIRE.REFUSED' });
-    expect(textOf(await fetcher.fetch(manifestOf(three), signal))).toBe('head\nc\n');
+    await expect(fetcher.fetch(order(manifestOf(two)), signal)).rejects.toMatchObject({ code: 'WIRE.REFUSED' });
+    expect(textOf(await fetcher.fetch(order(manifestOf(three)), signal))).toBe('head\nc\n');
     expect(core.texts().at(-1)).toEqual(['c\n']);
   });
 
@@ -88,12 +92,12 @@ describe('a file in pieces', () => {
     const [one, two] = [fileOf('head\n', 'a\n'), fileOf('head\n', 'B\n')];
     const core = coreWith(one, two);
     const fetcher = createFetcher(core.client, PATH);
-    await fetcher.fetch(manifestOf(one), signal);
+    await fetcher.fetch(order(manifestOf(one)), signal);
     const [entry] = manifestOf(two).entries;
     const pieces = texts.map((text) => pieceOf(Buffer.from(text))).map(({ digest }) => ({ digest, sizeBytes: 2 }));
     const lie = { digest: two.digest, entries: [{ ...entry, pieces }] } as Manifest;
-    await expect(fetcher.fetch(lie, signal)).rejects.toMatchObject({ code: 'WIRE.MALFORMED' });
-    expect(textOf(await fetcher.fetch(manifestOf(two), signal))).toBe('head\nB\n');
+    await expect(fetcher.fetch(order(lie), signal)).rejects.toMatchObject({ code: 'WIRE.MALFORMED' });
+    expect(textOf(await fetcher.fetch(order(manifestOf(two)), signal))).toBe('head\nB\n');
   });
 
   it('is one piece for a core that knows of no pieces', async () => {
@@ -101,14 +105,52 @@ describe('a file in pieces', () => {
     const core = coreWith(one);
     const { digest, entries } = manifestOf(one);
     const old = { digest, entries: entries.map((entry) => ({ ...entry, pieces: undefined })) };
-    expect(textOf(await createFetcher(core.client, PATH).fetch(old, signal))).toBe('head\na\n');
+    expect(textOf(await createFetcher(core.client, PATH).fetch(order(old), signal))).toBe('head\na\n');
     expect(core.texts()).toEqual([['head\na\n']]);
   });
 
   it('may be empty', async () => {
     const empty = createArtifact([{ path: PATH, mode: 0o444, bytes: Buffer.alloc(0) }]);
-    const fetched = await createFetcher(coreWith(empty).client, PATH).fetch(manifestOf(empty), signal);
+    const fetched = await createFetcher(coreWith(empty).client, PATH).fetch(order(manifestOf(empty)), signal);
     expect(textOf(fetched)).toBe('');
+  });
+});
+
+describe('pieces that come along', () => {
+  const [one, two, three] = [fileOf('head\n', 'a\n'), fileOf('head\n', 'B\n', 'c\n'), fileOf('C\n', 'c\n')];
+
+  it('are not asked for, and neither is what they leave out of what is at hand', async () => {
+    const core = coreWith(one, two, three);
+    const fetcher = createFetcher(core.client, PATH);
+    await fetcher.fetch(order(manifestOf(one)), signal);
+    expect(textOf(await fetcher.fetch(order(manifestOf(two), 'B\n', 'c\n'), signal))).toBe('head\nB\nc\n');
+    expect(textOf(await fetcher.fetch(order(manifestOf(three), 'C\n'), signal))).toBe('C\nc\n');
+    expect(core.texts()).toEqual([['head\n', 'a\n']]);
+  });
+
+  it('need not be all: the rest is asked for', async () => {
+    const core = coreWith(one, two);
+    const fetcher = createFetcher(core.client, PATH);
+    expect(textOf(await fetcher.fetch(order(manifestOf(two), 'c\n'), signal))).toBe('head\nB\nc\n');
+    expect(core.texts()).toEqual([['head\n', 'B\n']]);
+  });
+
+  it('change nothing when they belong to another file', async () => {
+    const core = coreWith(one, two);
+    const fetcher = createFetcher(core.client, PATH);
+    expect(textOf(await fetcher.fetch(order(manifestOf(one), 'B\n', 'x\n'), signal))).toBe('head\na\n');
+    expect(core.texts()).toEqual([['head\n', 'a\n']]);
+  });
+
+  it('do not hold the message that they came in', async () => {
+    const message = Buffer.from('....C\n....c\n');
+    const along = [message.subarray(4, 6), message.subarray(10)].map(pieceOf);
+    const { pieces } = await createFetcher(coreWith().client, PATH).fetch(
+      { manifest: manifestOf(three), along },
+      signal,
+    );
+    message.fill('x');
+    expect(textOf({ pieces })).toBe('C\nc\n');
   });
 });
 
@@ -119,7 +161,7 @@ describe('the mounted file', () => {
     const fetcher = createFetcher(core.client, PATH);
     fetcher.hold(manifestOf(mounted).entries[0]?.blob ?? '', Buffer.from('head\na\nb\n'));
     fetcher.learn(manifestOf(mounted));
-    expect(textOf(await fetcher.fetch(manifestOf(next), signal))).toBe('head\nA\nb\n');
+    expect(textOf(await fetcher.fetch(order(manifestOf(next)), signal))).toBe('head\nA\nb\n');
     expect(core.texts()).toEqual([['A\n']]);
   });
 
@@ -131,7 +173,7 @@ describe('the mounted file', () => {
     fetcher.hold(entry?.blob ?? '', Buffer.from('head\na\n'));
     const pieces = [entry?.pieces?.[1], entry?.pieces?.[0]];
     const lie = { digest: mounted.digest, entries: [{ ...entry, pieces }] } as Manifest;
-    expect(textOf(await fetcher.fetch(lie, signal))).toBe('head\na\n');
+    expect(textOf(await fetcher.fetch(order(lie), signal))).toBe('head\na\n');
     expect(core.asked).toEqual([]);
   });
 });

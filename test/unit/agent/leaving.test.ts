@@ -148,6 +148,7 @@ describe('agentReadiness', () => {
       kind: 'serve' as const,
       revision: { digest: newest, sequence: 1, versionIndex: 1, epoch: 'e' },
       manifest: { digest: newest, entries: [] },
+      along: [],
       receivedAtMs: 0,
     }),
   });

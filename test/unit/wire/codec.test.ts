@@ -139,7 +139,7 @@ describe('bytes of an older peer', () => {
   it('hold directives of a core that takes no word of endpoints that were not reached', () => {
     expect(decodeDirective(Buffer.from(RECORDED.noDirective, 'base64'))).toEqual({ kind: 'none' });
     const directive = decodeDirective(Buffer.from(RECORDED.directive, 'base64'));
-    expect(directive).toMatchObject({ kind: 'serve', revision: { sequence: 3 } });
+    expect(directive).toMatchObject({ kind: 'serve', revision: { sequence: 3 }, along: [] });
     expect(directive).not.toHaveProperty('takesUnreached');
   });
 

@@ -9,6 +9,7 @@ import { sha256Hex } from '../../../../src/model/revision.ts';
 import { createCell } from '../../../../src/runtime/cell.ts';
 import type { AgentDirective, AgentHello, AgentReport, AgentWord } from '../../../../src/wire/contract.ts';
 import { refusalReason } from '../../../../src/wire/errors.ts';
+import { MAX_ALONG_BYTES } from '../../../../src/wire/limits.ts';
 import { createManualClock } from '../../../fakes/manual-clock.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { extensionSettings } from '../../../support/settings.ts';
@@ -349,6 +350,63 @@ describe('blobs', () => {
     for (const gone of [blob('one'), '0'.repeat(64)]) {
       expect(() => desk.blobs([gone])).toThrow(/no artifact of late/);
     }
+  });
+});
+
+describe('pieces along with a directive', () => {
+  const along = (directives: readonly AgentDirective[]) =>
+    directives.map((directive) =>
+      directive.kind === 'serve' ? directive.along.map(({ bytes }) => Buffer.from(bytes).toString()) : [],
+    );
+
+  it('are those that the two artifacts before do not have', async () => {
+    const { desk, render } = setUp();
+    const agent = open(desk, hello('t1'));
+    const all = [
+      ['head', 'a'],
+      ['head', 'b', 'c', 'b'],
+      ['head', 'a'],
+      ['head', 'd'],
+      ['head', 'b'],
+    ];
+    for (const [at, texts] of all.entries()) {
+      render(texts.join(), undefined, cut(...texts));
+      await eventually(() => agent.directives.length === at + 1);
+    }
+    expect(along(agent.directives)).toEqual([[], ['b', 'c'], [], ['d'], ['b']]);
+    agent.stop.abort();
+  });
+
+  it('come to an agent that connects again with what it was told last, and to no stranger', async () => {
+    const { desk, render } = setUp();
+    const [one, two] = [cut('head', 'a'), cut('head', 'b')];
+    render('one', undefined, one);
+    const before = open(desk, hello('t1'));
+    await eventually(() => before.directives.length === 1);
+    render('two', undefined, two);
+    const again = open(desk, hello('t1', one.digest));
+    const stranger = open(desk, hello('t2', artifactOf('of another core').digest));
+    await eventually(() => again.directives.length === 1 && stranger.directives.length === 1);
+    expect([along(again.directives), along(stranger.directives)]).toEqual([[['b']], [[]]]);
+    again.stop.abort();
+    stranger.stop.abort();
+  });
+
+  it('are few: what is large is left to be fetched', async () => {
+    const { desk, render } = setUp();
+    const agent = open(desk, hello('t1'));
+    const half = MAX_ALONG_BYTES / 2;
+    const all = [
+      ['head'],
+      ['head', 'a'.repeat(half), 'b'.repeat(half)],
+      ['head', 'c'.repeat(half), 'd'.repeat(half + 1)],
+    ];
+    for (const [at, texts] of all.entries()) {
+      render(String(at), undefined, cut(...texts));
+      await eventually(() => agent.directives.length === at + 1);
+    }
+    expect(along(agent.directives).map(({ length }) => length)).toEqual([0, 2, 0]);
+    agent.stop.abort();
   });
 });
 
