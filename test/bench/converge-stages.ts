@@ -51,6 +51,17 @@ export async function readStages(interlock: Interlock): Promise<StageTotals> {
   return totals;
 }
 
+/** What the daemons printed since then, by time; lines with `leftOut` in them not. */
+export async function logsSince(interlock: Interlock, since: Date, leftOut: string): Promise<string> {
+  const options = ['--raw', '--timestamps', '--since', since.toISOString()];
+  const texts = await Promise.all(DAEMONS.map((service) => interlock.cli('service', 'logs', ...options, service)));
+  const lines = texts.flatMap((text) => text.split('\n'));
+  return lines
+    .filter((line) => line !== '' && !line.includes(leftOut))
+    .sort()
+    .join('\n');
+}
+
 export function stagesBetween(before: StageTotals, after: StageTotals): StagesMs {
   return Object.fromEntries(
     STAGES.flatMap((stage) => {

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:converge [-- --json FILE] [--modes hitless,classic] [--feeds watch,poll] [--samples N] [--services N]`
+ * `npm run bench:converge [-- --json FILE] [--modes hitless,classic] [--feeds watch,poll] [--samples N] [--services N] [--slow FILE]`
  *
  * How long a change takes until every proxy acts on it, on a real Swarm of three nodes with two proxies in host mode, and how many
  * requests of a steady load fail meanwhile.
@@ -11,9 +11,10 @@
  *   task-down    a task's desired state leaves RUNNING                -> the last request that any proxy sent it
  *
  * Times of the store are the tasks' own UpdatedAt: the managers' clock is this machine's. Each sample starts from rest. The physical
- * limit beside it: SIGHUP to the first answer of the new generation, same file, same machine.
+ * limit beside it: SIGHUP to the first answer of the new generation, same file, same machine. `--slow FILE` keeps what the daemons logged
+ * during each hitless sample that took longer than the target for the slowest one, to find out why.
  */
-import { writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
@@ -22,7 +23,7 @@ import { eventually } from '../support/eventually.ts';
 import { imageArchive } from '../support/images.ts';
 import { defaultConfig, deployInterlock, type Interlock, type TaskJson } from '../support/interlock.ts';
 import { bareReloadMs } from './bare-reload.ts';
-import { feedMs, readStages, STAGES, type StagesMs, stagesBetween } from './converge-stages.ts';
+import { feedMs, logsSince, readStages, STAGES, type StagesMs, stagesBetween } from './converge-stages.ts';
 import { percentile, printTable } from './stats.ts';
 
 const PROXIES = 2;
@@ -33,12 +34,15 @@ const { values } = parseArgs({
     feeds: { type: 'string', default: 'watch,poll' },
     samples: { type: 'string', default: '30' },
     services: { type: 'string', default: '50' },
+    slow: { type: 'string' },
   },
 });
 const SAMPLES = Number(values.samples);
 const SERVICES = Number(values.services);
 type Mode = 'classic' | 'hitless';
 type Feed = 'poll' | 'watch';
+/** Target for the p99 of a change, hitless. */
+const SLOW_MS = 400;
 /** A reload is over, and old workers are gone, well within this time. */
 const REST_MS = 1_500;
 /** Between two looks at a proxy: the resolution. */
@@ -159,6 +163,7 @@ async function measureAll(interlock: Interlock, mode: Mode, feed: Feed): Promise
     const changedAt: number[] = [];
     for (let sample = 0; sample < SAMPLES; sample += 1) {
       const load = await startLoad(interlock);
+      const since = new Date();
       const { changedAtMs, ...measured } = await measure(interlock, sample);
       changedAt.push(...(changedAtMs === undefined ? [] : [changedAtMs]));
       await atRest(interlock);
@@ -169,7 +174,11 @@ async function measureAll(interlock: Interlock, mode: Mode, feed: Feed): Promise
         const before = counted.get(change) ?? { requests: 0, failed: 0 };
         counted.set(change, { requests: before.requests + requests, failed: before.failed + failed });
       }
-      say(`${sample + 1}/${SAMPLES}: ${JSON.stringify(measured)}, ${failed} of ${requests} requests failed`);
+      const line = `${sample + 1}/${SAMPLES}: ${JSON.stringify(measured)}, ${failed} of ${requests} requests failed`;
+      say(line);
+      if (values.slow !== undefined && mode === 'hitless' && Object.values(measured).some((ms) => ms > SLOW_MS)) {
+        await appendFile(values.slow, `${feed}, ${line}\n${await logsSince(interlock, since, 'steady.local')}\n`);
+      }
     }
     const stagesMs = stagesBetween(before, await readStages(interlock));
     const fed = changedAt.length === 0 ? [] : await feedMs(interlock, changedAt);

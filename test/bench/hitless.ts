@@ -15,9 +15,9 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { startSwarm } from '../support/bed.ts';
 import { imageArchive } from '../support/images.ts';
-import { defaultConfig, deployInterlock } from '../support/interlock.ts';
+import { defaultConfig, deployInterlock, type Interlock } from '../support/interlock.ts';
 import { measureFloor } from './hitless/floor.ts';
-import { type Counts, type Load, startLoad } from './hitless/load.ts';
+import { type Counts, type Load, startLoad, timeOfDay } from './hitless/load.ts';
 import { startOuter } from './hitless/outer.ts';
 import { APP, atRest, PHASES, type Phase, type Scene, STEADY } from './hitless/phases.ts';
 import { printTable } from './stats.ts';
@@ -42,6 +42,8 @@ interface Row {
   readonly requests: number;
   readonly failed: number;
   readonly byKind: Counts['byKind'];
+  /** Of those that failed, begun after something had died without notice; in phases in which nothing does: none. */
+  readonly begunAfter?: number;
   readonly p99Ms: number;
 }
 
@@ -58,9 +60,8 @@ async function main(): Promise<void> {
     });
     const interlock = await deployInterlock(swarm, `TaskFeed = "${values.feed}"\n${config}`);
     try {
-      const scene: Scene = { interlock, swarm, times: Number(values.times) };
-      await prepare(scene);
-      rows.push(...(await underLoad(scene)));
+      await prepare(interlock);
+      rows.push(...(await underLoad({ interlock, swarm, times: Number(values.times) })));
       if (values['core-log'] !== undefined) {
         const lines = await interlock.coreLog();
         await writeFile(values['core-log'], lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
@@ -71,13 +72,13 @@ async function main(): Promise<void> {
   } finally {
     await swarm.down();
   }
-  printTable(rows.map((row) => ({ ...row, byKind: JSON.stringify(row.byKind) })));
+  printTable(rows.map((row) => ({ ...row, byKind: JSON.stringify(row.byKind), begunAfter: row.begunAfter ?? '-' })));
   if (values.json !== undefined) {
     await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
   }
 }
 
-async function prepare({ interlock }: Scene): Promise<void> {
+async function prepare(interlock: Interlock): Promise<void> {
   say('deploying the applications');
   await interlock.createNetwork('app');
   const common = { networks: ['app'] };
@@ -96,8 +97,8 @@ async function prepare({ interlock }: Scene): Promise<void> {
   await atRest(interlock);
 }
 
-async function underLoad(scene: Scene): Promise<readonly Row[]> {
-  const bases = await scene.interlock.proxies();
+async function underLoad(on: Omit<Scene, 'onDeath'>): Promise<readonly Row[]> {
+  const bases = await on.interlock.proxies();
   const outer = await startOuter(bases);
   const hosts = { host: `${APP}.local`, steadyHost: `${STEADY}.local` };
   const lanes: readonly (readonly ['direct' | 'outer', Load])[] = [
@@ -107,14 +108,20 @@ async function underLoad(scene: Scene): Promise<readonly Row[]> {
   const wanted = values.only?.split(',');
   const rows: Row[] = [];
   try {
-    for (const phase of PHASES.filter(({ name }) => wanted === undefined || wanted.includes(name))) {
+    const phases = PHASES.filter(({ hitlessOnly }) => MODE === 'hitless' || hitlessOnly !== true);
+    for (const phase of phases.filter(({ name }) => wanted === undefined || wanted.includes(name))) {
       for (const [, load] of lanes) {
         load.cut();
       }
-      await play(phase, scene);
+      let diedAtMs: number | undefined;
+      const onDeath = (atMs: number): void => {
+        diedAtMs = atMs;
+        say(`  dead at ${timeOfDay(atMs)}`);
+      };
+      await play(phase, { ...on, onDeath });
       for (const [lane, load] of lanes) {
         const counts = load.cut();
-        rows.push(rowOf(phase.name, lane, MODE, counts));
+        rows.push(rowOf(phase.name, lane, MODE, counts, diedAtMs));
         say(`  ${lane}: ${counts.failed} of ${counts.requests} failed`);
         for (const example of counts.examples) {
           say(`    ${example}`);
@@ -136,9 +143,10 @@ async function play(phase: Phase, scene: Scene): Promise<void> {
   say(`  took ${Math.round((performance.now() - startedAt) / 1_000)} s`);
 }
 
-function rowOf(phase: string, lane: Row['lane'], mode: Row['mode'], counts: Counts): Row {
-  const { requests, failed, byKind, p99Ms } = counts;
-  return { phase, lane, mode, requests, failed, byKind, p99Ms };
+function rowOf(phase: string, lane: Row['lane'], mode: Row['mode'], counts: Counts, diedAtMs?: number): Row {
+  const { requests, failed, byKind, failedBegunMs, p99Ms } = counts;
+  const after = diedAtMs === undefined ? {} : { begunAfter: failedBegunMs.filter((at) => at > diedAtMs).length };
+  return { phase, lane, mode, requests, failed, byKind, ...after, p99Ms };
 }
 
 function say(text: string): void {

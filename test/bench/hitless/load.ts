@@ -23,7 +23,9 @@ export interface Counts {
   readonly requests: number;
   readonly failed: number;
   readonly byKind: Readonly<Partial<Record<Kind, number>>>;
-  /** The last few, for people: kind, address, what happened. */
+  /** When those that failed were begun, in ms since the epoch. */
+  readonly failedBegunMs: readonly number[];
+  /** The first few, for people: begun and ended, kind, address, what happened. */
   readonly examples: readonly string[];
   /** Of GET and POST requests that were answered. */
   readonly p99Ms: number;
@@ -123,24 +125,22 @@ async function repeat(signal: AbortSignal, work: () => Promise<boolean>): Promis
 }
 
 async function get(kind: Kind, base: string, host: string, agent: Agent, tally: Tally): Promise<void> {
-  const startedAt = performance.now();
+  const asked = tally.begin(kind);
   try {
     const { statusCode, headers, body } = await request(base, { dispatcher: agent, headers: { host }, signal: late() });
     await body.dump();
-    tally.answered(
-      kind,
-      performance.now() - startedAt,
+    asked.answered(
       statusCode === 200
         ? undefined
         : `${base} ${statusCode} from ${String(headers['x-proxy-id'])}, which asked ${String(headers['x-upstream-addr'])}`,
     );
   } catch (error) {
-    tally.failed(kind, `${base} ${wordsOf(error)}`);
+    asked.failed(`${base} ${wordsOf(error)}`);
   }
 }
 
 async function post(kind: Kind, base: string, host: string, agent: Agent, tally: Tally): Promise<void> {
-  const startedAt = performance.now();
+  const asked = tally.begin(kind);
   try {
     const { statusCode, body } = await request(`${base}/echo`, {
       dispatcher: agent,
@@ -150,13 +150,9 @@ async function post(kind: Kind, base: string, host: string, agent: Agent, tally:
       signal: late(),
     });
     const same = (await body.text()) === BODY;
-    tally.answered(
-      kind,
-      performance.now() - startedAt,
-      statusCode === 200 && same ? undefined : `${base} ${statusCode}`,
-    );
+    asked.answered(statusCode === 200 && same ? undefined : `${base} ${statusCode}`);
   } catch (error) {
-    tally.failed(kind, `${base} ${wordsOf(error)}`);
+    asked.failed(`${base} ${wordsOf(error)}`);
   }
 }
 
@@ -167,16 +163,18 @@ function late(): AbortSignal {
 /** One connection until it fails or the load stops; a message a second. Resolves to whether it ended because it was told to. */
 async function webSocket(base: string, host: string, tally: Tally, signal: AbortSignal): Promise<boolean> {
   let socket: Socket | undefined;
+  let asked = tally.begin('websocket');
   try {
     socket = await openWebSocket(base, host, '/ws', late());
     for (let count = 0; !signal.aborted; count += 1) {
+      asked = tally.begin('websocket');
       await echoed(socket, `message ${count}`, late());
-      tally.answered('websocket', undefined, undefined);
+      asked.answered(undefined);
       await pause(1_000);
     }
     return true;
   } catch (error) {
-    tally.failed('websocket', `${base} ${wordsOf(error)}`);
+    asked.failed(`${base} ${wordsOf(error)}`);
     return false;
   } finally {
     socket?.destroy();
@@ -184,15 +182,15 @@ async function webSocket(base: string, host: string, tally: Tally, signal: Abort
 }
 
 async function download(base: string, host: string, tally: Tally, signal: AbortSignal): Promise<boolean> {
-  const startedAt = performance.now();
+  const asked = tally.begin('download');
   try {
     const lines = await linesOf(`${base}${DOWNLOAD.path}`, host, signal);
     if (lines !== undefined) {
-      tally.answered('download', undefined, lines === DOWNLOAD.lines ? undefined : `${base} ${lines} lines`);
+      asked.answered(lines === DOWNLOAD.lines ? undefined : `${base} ${lines} lines`);
     }
     return lines === DOWNLOAD.lines || signal.aborted;
   } catch (error) {
-    tally.failed('download', `${base} after ${Math.round(performance.now() - startedAt)} ms: ${wordsOf(error)}`);
+    asked.failed(`${base} ${wordsOf(error)}`);
     return false;
   }
 }
@@ -229,53 +227,72 @@ function linesOf(url: string, host: string, signal: AbortSignal): Promise<number
 }
 
 interface Tally {
-  /** `durationMs` undefined: not among the latencies; `wrong` undefined: a good answer. */
-  answered(kind: Kind, durationMs: number | undefined, wrong: string | undefined): void;
-  failed(kind: Kind, words: string): void;
+  /** A request, a WebSocket's message or a download, which ends in one of two ways, or is not counted. */
+  begin(kind: Kind): Asked;
   cut(): Counts;
+}
+
+interface Asked {
+  /** `wrong` undefined: a good answer. */
+  answered(wrong: string | undefined): void;
+  failed(words: string): void;
 }
 
 function createTally(): Tally {
   let requests = 0;
   let byKind = new Map<Kind, number>();
+  let failedBegunMs: number[] = [];
   let examples: string[] = [];
   let durations: number[] = [];
-  const fail = (kind: Kind, words: string): void => {
-    byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
-    if (examples.length < EXAMPLES) {
-      examples.push(`${new Date().toISOString().slice(11, 23)} ${kind} ${words}`);
-    }
-  };
   return {
-    answered(kind, durationMs, wrong) {
-      requests += 1;
-      if (wrong !== undefined) {
-        fail(kind, wrong);
-      } else if (durationMs !== undefined) {
-        durations.push(durationMs);
-      }
-    },
-    failed(kind, words) {
-      requests += 1;
-      fail(kind, words);
+    begin(kind) {
+      const begunMs = Date.now();
+      const startedAt = performance.now();
+      const fail = (words: string): void => {
+        byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
+        failedBegunMs.push(begunMs);
+        if (examples.length < EXAMPLES) {
+          examples.push(`${timeOfDay(begunMs)} to ${timeOfDay(Date.now())} ${kind} ${words}`);
+        }
+      };
+      return {
+        answered(wrong) {
+          requests += 1;
+          if (wrong !== undefined) {
+            fail(wrong);
+          } else if (kind !== 'websocket' && kind !== 'download') {
+            durations.push(performance.now() - startedAt);
+          }
+        },
+        failed(words) {
+          requests += 1;
+          fail(words);
+        },
+      };
     },
     cut() {
       const sorted = durations.sort((a, b) => a - b);
       const p99 = sorted[Math.max(0, Math.ceil(sorted.length * 0.99) - 1)] ?? 0;
       const counts = {
         requests,
-        failed: [...byKind.values()].reduce((sum, count) => sum + count, 0),
+        failed: failedBegunMs.length,
         byKind: Object.fromEntries(byKind),
+        failedBegunMs,
         examples,
         p99Ms: Math.round(p99 * 10) / 10,
       };
       requests = 0;
       byKind = new Map();
+      failedBegunMs = [];
       examples = [];
       durations = [];
       return counts;
     },
   };
+}
+
+export function timeOfDay(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 23);
 }
 
 function wordsOf(error: unknown): string {

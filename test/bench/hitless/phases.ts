@@ -13,11 +13,15 @@ export interface Scene {
   readonly swarm: Swarm;
   /** 1: as described; less, to try the bench. */
   readonly times: number;
+  /** Something died without notice, and was dead at this time, in ms since the epoch. */
+  readonly onDeath: (atMs: number) => void;
 }
 
 export interface Phase {
   readonly name: string;
   readonly about: string;
+  /** Means nothing in classic mode. */
+  readonly hitlessOnly?: true;
   run(scene: Scene): Promise<void>;
 }
 
@@ -35,7 +39,7 @@ export const PHASES: readonly Phase[] = [
   },
   { name: 'scale', about: '40 scale operations, 1 to 8 replicas', run: scaleApp },
   { name: 'labels', about: '10 changes of its labels', run: changeLabels },
-  { name: 'task-killed', about: 'a task dies by SIGKILL', run: ({ interlock }) => killTask(interlock) },
+  { name: 'task-killed', about: 'a task dies by SIGKILL', run: killTask },
   { name: 'unhealthy', about: "a task's health check fails", run: failHealth },
   {
     name: 'core-killed',
@@ -50,7 +54,13 @@ export const PHASES: readonly Phase[] = [
       await setHosts(scene.interlock, 'after-extension.local');
     },
   },
-  { name: 'agent-cut', about: 'one agent cannot reach core for 30 s while the application is scaled', run: cutAgent },
+  {
+    name: 'agent-cut',
+    about: 'one agent cannot reach core for 30 s while the application is scaled',
+    // No agent takes orders then, and the proxy that is cut off is replaced before it can be let back.
+    hitlessOnly: true,
+    run: cutAgent,
+  },
   { name: 'proxy-roll', about: 'the proxy service is rolled by hand', run: rollProxies },
   { name: 'engine-lost', about: "a worker's engine dies and comes back", run: loseEngine },
 ];
@@ -130,8 +140,17 @@ async function setHosts(interlock: Interlock, more: string): Promise<void> {
   });
 }
 
-async function killTask(interlock: Interlock): Promise<void> {
-  await interlock.killTask(APP);
+/** By the kernel, where it runs: then the time of its death is known to a few milliseconds. */
+async function killTask({ interlock, swarm, onDeath }: Scene): Promise<void> {
+  const before = await taskIds(interlock);
+  const { Id, State } = await interlock.inspectContainer(APP);
+  await swarm.exec(await nodeOf(interlock, APP, Id), ['kill', '-KILL', String(State.Pid)]);
+  onDeath(Date.now());
+  await untilReplaced(interlock, before);
+}
+
+async function untilReplaced(interlock: Interlock, before: ReadonlySet<string>): Promise<void> {
+  await eventually(async () => [...(await taskIds(interlock))].some((id) => !before.has(id)), { timeoutMs: 60_000 });
   await untilRunning(interlock, 3);
 }
 
@@ -156,8 +175,7 @@ async function failHealth({ interlock }: Scene): Promise<void> {
   const [base] = await interlock.proxies();
   const { body } = await request(`${base ?? ''}/unhealthy`, { method: 'POST', headers: { host: `${APP}.local` } });
   await body.dump();
-  await eventually(async () => [...(await taskIds(interlock))].some((id) => !before.has(id)), { timeoutMs: 60_000 });
-  await untilRunning(interlock, 3);
+  await untilReplaced(interlock, before);
 }
 
 async function taskIds(interlock: Interlock): Promise<ReadonlySet<string>> {
@@ -172,7 +190,7 @@ async function killAndBack(interlock: Interlock, service: string): Promise<void>
 
 async function cutAgent({ interlock, swarm, times }: Scene): Promise<void> {
   const container = await interlock.inspectContainer('interlock-proxy');
-  const node = await nodeOf(interlock, container.Id);
+  const node = await nodeOf(interlock, 'interlock-proxy', container.Id);
   const rule = ['nsenter', '-t', String(container.State.Pid), '-n', 'iptables'];
   const match = ['OUTPUT', '-p', 'tcp', '-d', await coreAddress(interlock), '-j', 'DROP'];
   await swarm.exec(node, [...rule, '-I', ...match]);
@@ -194,9 +212,9 @@ async function coreAddress(interlock: Interlock): Promise<string> {
   return network?.IPAddress ?? '';
 }
 
-/** Index of the node that runs a container. */
-async function nodeOf(interlock: Interlock, containerId: string): Promise<number> {
-  const tasks = (await interlock.docker.listTasks({ filters: { service: ['interlock-proxy'] } })) as unknown as {
+/** Index of the node that runs a container of the service. */
+async function nodeOf(interlock: Interlock, service: string, containerId: string): Promise<number> {
+  const tasks = (await interlock.docker.listTasks({ filters: { service: [service] } })) as unknown as {
     NodeID: string;
     Status: { ContainerStatus?: { ContainerID: string } };
   }[];
@@ -214,8 +232,9 @@ async function rollProxies({ interlock }: Scene): Promise<void> {
   await pause(2_000);
 }
 
-async function loseEngine({ swarm, times }: Scene): Promise<void> {
+async function loseEngine({ swarm, times, onDeath }: Scene): Promise<void> {
   await swarm.killNode(3);
+  onDeath(Date.now());
   await pause(15_000 * times);
   await swarm.startNode(3);
 }
