@@ -1,7 +1,7 @@
 /** A folder of files that appears whole or not at all. */
 import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { OperationalError, toError } from '../runtime/errors.ts';
+import { OperationalError, systemCode, toError } from '../runtime/errors.ts';
 
 export interface OutFile {
   /** Relative to the folder, with `/`. */
@@ -59,7 +59,7 @@ async function entriesOf(folder: string): Promise<readonly string[]> {
     }
     return await readdir(folder);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    if (systemCode(error) === 'ENOENT') {
       return [];
     }
     throw error;

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Snapshot } from '../model/snapshot.ts';
-import { OperationalError, toError } from '../runtime/errors.ts';
+import { OperationalError, systemCode, toError } from '../runtime/errors.ts';
 import { parseNetworks } from '../snapshot/network.ts';
 import { parseNodes } from '../snapshot/node.ts';
 import { SnapshotParseError } from '../snapshot/parse.ts';
@@ -76,7 +76,7 @@ async function readText(path: string): Promise<Text> {
   try {
     return { ok: true, text: await readFile(path, 'utf8') };
   } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    const missing = systemCode(error) === 'ENOENT';
     return { ok: false, missing, why: `cannot be read: ${toError(error).message}` };
   }
 }

@@ -106,3 +106,8 @@ export function isOperational(error: unknown, ...codes: readonly ErrorCode[]): e
 export function toError(value: unknown): Error {
   return value instanceof Error ? value : new Error(String(value));
 }
+
+/** The code that the system gave an error, e.g. `ENOENT`; `undefined`: none. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

@@ -5,6 +5,7 @@
  */
 import { link, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { systemCode } from '../../runtime/errors.ts';
 
 export interface Stage {
   /** What NGINX gets with `-c`. */
@@ -58,7 +59,7 @@ async function linkIfThere(path: string, last: string): Promise<void> {
   try {
     await link(path, last);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) {
+    if (systemCode(error) !== 'ENOENT') {
       throw error;
     }
   }

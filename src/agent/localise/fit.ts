@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { joined, type Piece, pieceOf } from '../../model/artifact.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { sha256Hex } from '../../model/revision.ts';
+import { systemCode } from '../../runtime/errors.ts';
 import { type Subnet, subnetText } from './attached.ts';
 import { examineAuthority, examinePair, type PairVerdict, type SecretText } from './examine.ts';
 import { type Facts, localise, overPlainHttp } from './localise.ts';
@@ -206,7 +207,7 @@ function readSecret(path: string): SecretText {
   try {
     return { kind: 'text', text: readFileSync(path, 'utf8') };
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    const code = systemCode(error) ?? 'unknown';
     return code === 'ENOENT' ? { kind: 'missing' } : { kind: 'unreadable', why: code };
   }
 }

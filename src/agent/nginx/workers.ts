@@ -1,5 +1,6 @@
 /** NGINX's workers, as the kernel shows them: who of them still accepts connections. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { systemCode } from '../../runtime/errors.ts';
 
 /**
  * Pids of the master's workers that accept connections. A worker that was told to finish writes so into its title and closes its
@@ -32,7 +33,7 @@ export function tellToFinish(workerPids: readonly number[]): void {
 }
 
 const isRefusedSignal = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && (error.code === 'ESRCH' || error.code === 'EPERM');
+  ['ESRCH', 'EPERM'].includes(systemCode(error) ?? '');
 
 /** Pids, of whatever kind. One short read where the kernel has CONFIG_PROC_CHILDREN, else a look at every process: a proxy's container has a handful. */
 export function childrenOf(pid: number): readonly number[] {
