@@ -1,19 +1,21 @@
 /** An agent's session and the blobs it fetches <-> bytes. */
 
 import { parseIpAddress, toPort } from '../model/names.ts';
+import { sha256Hex } from '../model/revision.ts';
 import { assertNever } from '../runtime/errors.ts';
-import { blobOf, cutUtf8, MAX_REASON_BYTES, manifestMessage, manifestOf } from './artifact-codec.ts';
+import { cutUtf8, MAX_REASON_BYTES, manifestMessage, manifestOf } from './artifact-codec.ts';
 import type {
   AgentDirective,
   AgentHello,
   AgentOutcome,
   AgentReport,
+  BlobContent,
   SocketAddress,
   UnreachedReport,
 } from './contract.ts';
 import { at, digestText, each, malformed, type Place, parsed, place, present, safeInteger } from './door.ts';
 import { findingMessage, findingOf } from './finding-codec.ts';
-import { MAX_AGENT_FINDINGS, MAX_PIECES, MAX_UNREACHED } from './limits.ts';
+import { MAX_AGENT_FINDINGS, MAX_ALONG_BYTES, MAX_PIECES, MAX_UNREACHED } from './limits.ts';
 import type {
   AgentDirectiveMessage,
   AgentHelloMessage,
@@ -94,8 +96,14 @@ export function decodeDirective(bytes: Uint8Array): AgentDirective {
         ...takes,
         revision: revisionOf(revision, at(where, 'revision')),
         manifest: manifestOf(manifest, at(where, 'manifest')),
-        along: each(along, at(where, 'along'), blobOf),
+        along: intact(along),
       };
+}
+
+/** A piece along is a call spared: one that is not what it is called, or is too much, is asked for as if it had not come. */
+function intact(along: readonly BlobMessage[]): readonly BlobContent[] {
+  const sizeBytes = along.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+  return sizeBytes > MAX_ALONG_BYTES ? [] : along.filter(({ digest, bytes }) => sha256Hex(bytes) === digest);
 }
 
 export function encodeFetchRequest(digests: readonly string[]): Buffer {

@@ -158,8 +158,7 @@ function pieceRefOf({ digest, sizeBytes }: PieceRefMessage, where: Place): Piece
   };
 }
 
-/** Throws `WIRE.MALFORMED` when the digest is not the one of the bytes. */
-export function blobOf({ digest, bytes }: BlobMessage, where: Place): BlobContent {
+function blobOf({ digest, bytes }: BlobMessage, where: Place): BlobContent {
   if (digest !== sha256Hex(bytes)) {
     throw malformed(at(where, 'digest'), 'is not the digest of its bytes');
   }

@@ -109,7 +109,7 @@ type AgentOrder =
       readonly kind: 'serve';
       readonly revision: RevisionRef;
       readonly manifest: Manifest;
-      /** Some of its pieces, at most `MAX_ALONG_BYTES`: they need not be fetched. */
+      /** Some of its pieces or none, at most `MAX_ALONG_BYTES`: they need not be fetched. */
       readonly along: readonly BlobContent[];
     }
   /** Nothing: serve the file that is mounted. */

@@ -82,7 +82,7 @@ export const MAX_PIECES = 4_096;
 export const MAX_FETCHED_BYTES = 64 * MIB;
 
 /**
- * Pieces that come along with a directive: several of those that a change of single services touches. A session may hold one such message
+ * Pieces along with a directive, together: several of those that a change of single services touches. A session may hold one such message
  * that its agent does not take.
  */
 export const MAX_ALONG_BYTES = 128 * 1024;

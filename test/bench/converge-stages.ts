@@ -51,10 +51,12 @@ export async function readStages(interlock: Interlock): Promise<StageTotals> {
   return totals;
 }
 
-/** What the daemons printed since then, by time; lines with `leftOut` in them not. */
+/** What the daemons printed since then, by time, and what kept that from being read; lines with `leftOut` in them not. */
 export async function logsSince(interlock: Interlock, since: Date, leftOut: string): Promise<string> {
-  const options = ['--raw', '--timestamps', '--since', since.toISOString()];
-  const texts = await Promise.all(DAEMONS.map((service) => interlock.cli('service', 'logs', ...options, service)));
+  const options = ['service', 'logs', '--timestamps', '--since', since.toISOString()];
+  const texts = await Promise.all(
+    DAEMONS.map((service) => interlock.cliWords(...options, service).catch((error: unknown) => String(error))),
+  );
   const lines = texts.flatMap((text) => text.split('\n'));
   return lines
     .filter((line) => line !== '' && !line.includes(leftOut))

@@ -42,7 +42,7 @@ interface Row {
   readonly requests: number;
   readonly failed: number;
   readonly byKind: Counts['byKind'];
-  /** Of those that failed, begun after something had died without notice; in phases in which nothing does: none. */
+  /** Of those that failed, begun after a task or a node had died without notice; only in the phases in which one does. */
   readonly begunAfter?: number;
   readonly p99Ms: number;
 }
@@ -109,6 +109,9 @@ async function underLoad(on: Omit<Scene, 'onDeath'>): Promise<readonly Row[]> {
   const rows: Row[] = [];
   try {
     const phases = PHASES.filter(({ hitlessOnly }) => MODE === 'hitless' || hitlessOnly !== true);
+    for (const name of wanted?.filter((each) => !phases.some((phase) => phase.name === each)) ?? []) {
+      throw new Error(`no phase ${name} in ${MODE} mode: ${phases.map((phase) => phase.name).join(', ')}`);
+    }
     for (const phase of phases.filter(({ name }) => wanted === undefined || wanted.includes(name))) {
       for (const [, load] of lanes) {
         load.cut();

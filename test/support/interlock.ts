@@ -101,6 +101,8 @@ export interface Interlock {
   readonly docker: Docker;
   /** `docker …` on the manager. */
   cli(...args: readonly string[]): Promise<string>;
+  /** The same with what it says beside its answer, behind it. */
+  cliWords(...args: readonly string[]): Promise<string>;
   createNetwork(name: string): Promise<string>;
   /** Returns the service's id; `interlock/demo:dev` listens on 8080. */
   createApp(options: AppOptions): Promise<string>;
@@ -185,9 +187,11 @@ export async function deployInterlock(
   }
 
   async function runCli(timeout: number, args: readonly string[]): Promise<string> {
-    const options = { env, maxBuffer: 64 * 1024 * 1024, timeout };
-    const { stdout } = await run('docker', ['-H', `unix://${socket}`, ...args], options);
-    return stdout;
+    return (await runDocker(timeout, args)).stdout;
+  }
+
+  function runDocker(timeout: number, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
+    return run('docker', ['-H', `unix://${socket}`, ...args], { env, maxBuffer: 64 * 1024 * 1024, timeout });
   }
 
   /** A log is put together from all nodes that ran a task, and may wait for one that has just let go of it: then it is asked for again. */
@@ -268,6 +272,10 @@ export async function deployInterlock(
     swarm,
     docker,
     cli,
+    async cliWords(...args) {
+      const { stdout, stderr } = await runDocker(CLI_LIMIT_MS, args);
+      return `${stdout}${stderr}`;
+    },
     inspectService,
     proxies,
     ask,

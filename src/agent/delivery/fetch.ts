@@ -60,7 +60,10 @@ export function createFetcher(client: Pick<WireClient, 'fetchBlobs'>, configPath
   /** The same object for the same piece, generation after generation: what is known of it is known by that. */
   async function gather(entry: ManifestEntry, along: readonly Piece[], signal: AbortSignal): Promise<readonly Piece[]> {
     const wanted = piecesToSend(entry);
-    const known = new Map([...along.map(copyOf), ...[...held.values()].flat()].map((piece) => [piece.digest, piece]));
+    const known = new Map([...held.values()].flat().map((piece) => [piece.digest, piece]));
+    for (const piece of along) {
+      known.set(piece.digest, known.get(piece.digest) ?? copyOf(piece));
+    }
     const missing = new Set(wanted.map(({ digest }) => digest).filter((digest) => !known.has(digest)));
     const fetched = missing.size === 0 ? new Map<string, Uint8Array>() : await client.fetchBlobs([...missing], signal);
     for (const [digest, bytes] of fetched) {

@@ -32,8 +32,7 @@ export function tellToFinish(workerPids: readonly number[]): void {
   }
 }
 
-const isRefusedSignal = (error: unknown): boolean =>
-  ['ESRCH', 'EPERM'].includes(systemCode(error) ?? '');
+const isRefusedSignal = (error: unknown): boolean => ['ESRCH', 'EPERM'].includes(systemCode(error) ?? '');
 
 /** Pids, of whatever kind. One short read where the kernel has CONFIG_PROC_CHILDREN, else a look at every process: a proxy's container has a handful. */
 export function childrenOf(pid: number): readonly number[] {

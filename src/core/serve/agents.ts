@@ -4,7 +4,7 @@
  *
  *   hello --> open (an older session of the same task ends) --> directives of the newest artifact, newest only --> closed
  */
-import type { ConfigArtifact, CutFile } from '../../model/artifact.ts';
+import type { ConfigArtifact, CutFile, Piece } from '../../model/artifact.ts';
 import { manifestOf, sizeOf } from '../../model/artifact.ts';
 import { compareText } from '../../model/cluster.ts';
 import { createFinding, type Finding, findingKey } from '../../model/finding.ts';
@@ -64,8 +64,8 @@ const MAX_UNREACHED_PER_SECOND = 2;
 const MAX_FINDINGS = 1_000;
 /** An agent may ask for the bytes of a directive that was the newest a moment ago. */
 const RECENT_ARTIFACTS = 3;
-/** An agent keeps the pieces of that many artifacts; what it has dropped it fetches. */
-const HELD_BY_AGENT = 2;
+/** What the directives of one artifact may carry to all sessions together: all of them are made in the same moment. */
+const MAX_ALONG_TOGETHER_BYTES = 16 * 1024 * 1024;
 
 interface OpenSession {
   readonly over: AbortController;
@@ -84,6 +84,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
   const open = new Map<string, OpenSession>();
   const said = new Map<string, Said>();
   const recent: ConfigArtifact[] = [];
+  const along = createAlong();
   const parted = createTrigger();
   let heardAtMs = Number.NEGATIVE_INFINITY;
   let isHeld = false;
@@ -249,8 +250,16 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
     recent.length = Math.min(recent.length, RECENT_ARTIFACTS);
   }
 
-  /** `served`: digest of the artifact that the agent said hello with. */
-  async function* directives(served: string | undefined, signal: AbortSignal): AsyncIterable<AgentDirective> {
+  /** Nothing while that many sessions would hold too much of it at once. */
+  function piecesFor({ seen }: OpenSession, artifact: ConfigArtifact): readonly BlobContent[] {
+    const pieces = along.of(
+      artifact,
+      recent.find(({ digest }) => digest === seen.artifactDigest),
+    );
+    return sizeOf(pieces) * open.size <= MAX_ALONG_TOGETHER_BYTES ? pieces : [];
+  }
+
+  async function* directives(session: OpenSession, signal: AbortSignal): AsyncIterable<AgentDirective> {
     if (!settings.hitless) {
       yield { kind: 'none' };
       await untilAborted(signal);
@@ -258,7 +267,6 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
     }
     const budget = createReloadBudget(parts.reloadsPerMinute);
     let told: Rendered | undefined;
-    let held = recent.filter(({ digest }) => digest === served);
     for await (const next of extension.rendered.watch(signal)) {
       if (next.artifact.digest !== told?.artifact.digest) {
         // Whatever waits for the budget, what is sent is the newest.
@@ -269,9 +277,8 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
         }
         settleFindings();
         const { revision, artifact } = told;
-        const along = piecesAlong(artifact, held);
-        held = [artifact, ...held].slice(0, HELD_BY_AGENT);
-        yield { kind: 'serve', revision: { ...revision, epoch }, manifest: manifestOf(artifact), along };
+        const manifest = manifestOf(artifact);
+        yield { kind: 'serve', revision: { ...revision, epoch }, manifest, along: piecesFor(session, artifact) };
       }
     }
   }
@@ -301,7 +308,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
       const scope = AbortSignal.any([signal, session.over.signal]);
       const listening = listen(session, words, scope);
       try {
-        yield* directives(hello.artifactDigest, scope);
+        yield* directives(session, scope);
       } catch (error) {
         if (session.over.signal.reason !== ENDED) {
           throw error;
@@ -394,11 +401,7 @@ function refusedFinding(reason: string, serviceCluster: string): Finding {
 
 /** By their digests: the pieces of the files, and the files as a whole for who knows of no pieces. */
 function blobsIn(artifacts: readonly ConfigArtifact[]): (digest: string) => BlobContent {
-  const pieces = new Map(
-    artifacts.flatMap(({ files }) =>
-      files.flatMap((file) => file.pieces.map((piece) => [piece.digest, piece] as const)),
-    ),
-  );
+  const pieces = new Map(artifacts.flatMap(piecesIn).map((piece) => [piece.digest, piece] as const));
   const wholes = new Map(
     artifacts.flatMap(
       (artifact) => manifestOf(artifact).entries.map(({ blob }, at) => [blob, artifact.files[at] as CutFile] as const), // in the order of the files
@@ -413,22 +416,42 @@ function blobsIn(artifacts: readonly ConfigArtifact[]): (digest: string) => Blob
   };
 }
 
-/**
- * The pieces of an artifact that none of those before it has, if they are small. They spare the agent a call, and core the answer to it.
- * An agent that left out an order lacks that one's pieces, and fetches them.
- */
-function piecesAlong(artifact: ConfigArtifact, held: readonly ConfigArtifact[]): readonly BlobContent[] {
-  if (held.length === 0) {
-    return [];
-  }
-  const known = new Set(held.flatMap(({ files }) => files.flatMap(({ pieces }) => pieces.map(({ digest }) => digest))));
-  const fresh = new Map(
-    artifact.files.flatMap(({ pieces }) =>
-      pieces.flatMap((piece) => (known.has(piece.digest) ? [] : [[piece.digest, piece] as const])),
-    ),
+interface Along {
+  /** The pieces of an artifact that the one an agent serves does not have; none if that is not known, or if they are too many. */
+  of(artifact: ConfigArtifact, served: ConfigArtifact | undefined): readonly BlobContent[];
+}
+
+/** Most agents serve the same and are told the same: it is found out once. */
+function createAlong(): Along {
+  let newest: ConfigArtifact | undefined;
+  let known = new Map<string, readonly BlobContent[]>();
+  return {
+    of(artifact, served) {
+      if (served === undefined) {
+        return [];
+      }
+      if (newest !== artifact) {
+        newest = artifact;
+        known = new Map();
+      }
+      const pieces = known.get(served.digest) ?? newPieces(artifact, served);
+      known.set(served.digest, pieces);
+      return pieces;
+    },
+  };
+}
+
+function newPieces(artifact: ConfigArtifact, served: ConfigArtifact): readonly BlobContent[] {
+  const held = new Set(piecesIn(served).map(({ digest }) => digest));
+  const pieces = new Map(
+    piecesIn(artifact).flatMap((piece) => (held.has(piece.digest) ? [] : [[piece.digest, piece] as const])),
   );
-  const pieces = [...fresh.values()];
-  return sizeOf(pieces) <= MAX_ALONG_BYTES ? pieces : [];
+  const list = [...pieces.values()];
+  return sizeOf(list) <= MAX_ALONG_BYTES ? list : [];
+}
+
+function piecesIn({ files }: ConfigArtifact): readonly Piece[] {
+  return files.flatMap(({ pieces }) => pieces);
 }
 
 function statusOf({ taskId, nodeId, artifactDigest, appliedAtMs, refused }: AgentSession): SessionStatus {

@@ -163,11 +163,13 @@ function late(): AbortSignal {
 /** One connection until it fails or the load stops; a message a second. Resolves to whether it ended because it was told to. */
 async function webSocket(base: string, host: string, tally: Tally, signal: AbortSignal): Promise<boolean> {
   let socket: Socket | undefined;
-  let asked = tally.begin('websocket');
+  // A message is as old as its connection: what broke that is noticed up to a second later.
+  const begunMs = Date.now();
+  let asked = tally.begin('websocket', begunMs);
   try {
     socket = await openWebSocket(base, host, '/ws', late());
     for (let count = 0; !signal.aborted; count += 1) {
-      asked = tally.begin('websocket');
+      asked = tally.begin('websocket', begunMs);
       await echoed(socket, `message ${count}`, late());
       asked.answered(undefined);
       await pause(1_000);
@@ -227,8 +229,8 @@ function linesOf(url: string, host: string, signal: AbortSignal): Promise<number
 }
 
 interface Tally {
-  /** A request, a WebSocket's message or a download, which ends in one of two ways, or is not counted. */
-  begin(kind: Kind): Asked;
+  /** A request, a WebSocket's message or a download, which ends in one of two ways, or is not counted. `begunMs`: default now. */
+  begin(kind: Kind, begunMs?: number): Asked;
   cut(): Counts;
 }
 
@@ -245,8 +247,7 @@ function createTally(): Tally {
   let examples: string[] = [];
   let durations: number[] = [];
   return {
-    begin(kind) {
-      const begunMs = Date.now();
+    begin(kind, begunMs = Date.now()) {
       const startedAt = performance.now();
       const fail = (words: string): void => {
         byKind.set(kind, (byKind.get(kind) ?? 0) + 1);

@@ -13,7 +13,7 @@ export interface Scene {
   readonly swarm: Swarm;
   /** 1: as described; less, to try the bench. */
   readonly times: number;
-  /** Something died without notice, and was dead at this time, in ms since the epoch. */
+  /** A task of the application or a node died without notice, and was dead at this time, in ms since the epoch. */
   readonly onDeath: (atMs: number) => void;
 }
 
@@ -140,12 +140,13 @@ async function setHosts(interlock: Interlock, more: string): Promise<void> {
   });
 }
 
-/** By the kernel, where it runs: then the time of its death is known to a few milliseconds. */
+/** By the kernel, where it runs: so that the time of its death is known. */
 async function killTask({ interlock, swarm, onDeath }: Scene): Promise<void> {
   const before = await taskIds(interlock);
   const { Id, State } = await interlock.inspectContainer(APP);
-  await swarm.exec(await nodeOf(interlock, APP, Id), ['kill', '-KILL', String(State.Pid)]);
-  onDeath(Date.now());
+  const kill = `kill -KILL ${State.Pid} && date +%s%3N`;
+  const { stdout } = await swarm.exec(await nodeOf(interlock, APP, Id), ['bash', '-c', kill]);
+  onDeath(Number(stdout));
   await untilReplaced(interlock, before);
 }
 
@@ -233,8 +234,10 @@ async function rollProxies({ interlock }: Scene): Promise<void> {
 }
 
 async function loseEngine({ swarm, times, onDeath }: Scene): Promise<void> {
-  await swarm.killNode(3);
+  // The link first, as it goes when the power does: ending all that runs on the node takes a while.
+  await swarm.link(3, 'down');
   onDeath(Date.now());
+  await swarm.killNode(3);
   await pause(15_000 * times);
   await swarm.startNode(3);
 }

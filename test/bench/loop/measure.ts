@@ -263,7 +263,7 @@ async function measureChange(
   const begun = performance.now();
   const applied = outside.nextApplied();
   outside.tell({ kind: stage, service, host: `new-${at}.example.com` });
-  // Behind it: telling is this bench's work, and core has heard of nothing yet.
+  // Behind it: telling is this bench's work, and nothing else has run here since.
   const before = core.cpu();
   await applied;
   const wallMs = performance.now() - begun;

@@ -287,12 +287,42 @@ describe('an agent with a core', { timeout: 60_000 }, () => {
     }));
     await using agent = await startAgent();
     const master = await agent.master();
-    for (const answer of ['one', 'two', 'three']) {
-      core.deliver(inPieces(answer));
+    const serves = async (answer: string, digest: string) => {
       await eventually(async () => (await ask()) === answer);
-    }
+      await eventually(() => core.session()?.artifactDigest === digest);
+    };
+    await serves('one', core.deliver(inPieces('one')));
+    await serves('two', core.deliver(inPieces('two')));
+    // What is folded away while a reload is under way takes nothing with it.
+    core.deliver(inPieces('three'));
+    await serves('four', core.deliver(inPieces('four')));
     expect(asked).toEqual([42]);
     expect(await agent.master()).toBe(master);
+  });
+
+  it('asks for what came along damaged', async () => {
+    const asked: number[] = [];
+    const core = await startCore((handlers) => ({
+      async *agentSession(...call) {
+        for await (const directive of handlers.agentSession(...call)) {
+          yield directive.kind === 'serve'
+            ? { ...directive, along: directive.along.map(({ digest }) => ({ digest, bytes: Buffer.from('worker') })) }
+            : directive;
+        }
+      },
+      fetchBlobs: (caller, digests, signal) => {
+        asked.push(digests.length);
+        return handlers.fetchBlobs(caller, digests, signal);
+      },
+    }));
+    await using agent = await startAgent();
+    await agent.master();
+    const first = core.deliver(inPieces('one'));
+    await eventually(() => core.session()?.artifactDigest === first);
+    core.deliver(inPieces('two'));
+    await eventually(async () => (await ask()) === 'two');
+    expect(asked).toEqual([42, 1]);
+    expect((await agent.log()).filter(({ msg }) => String(msg).startsWith('core is away'))).toEqual([]);
   });
 
   it('of a core that sends nothing along asks for what is new alone, also after a cut in the middle of it', async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createArtifact, manifestOf, type PieceRef, pieceOf } from '../../../src/model/artifact.ts';
+import { createArtifact, manifestOf, type Piece, type PieceRef, pieceOf } from '../../../src/model/artifact.ts';
 import { createFinding } from '../../../src/model/finding.ts';
 import type { IpAddress, Port } from '../../../src/model/names.ts';
 import { sha256Hex } from '../../../src/model/revision.ts';
@@ -17,7 +17,7 @@ import {
 } from '../../../src/wire/agent-codec.ts';
 import { assembleBlobs, piecesOf } from '../../../src/wire/blobs.ts';
 import type { AgentDirective, AgentOutcome } from '../../../src/wire/contract.ts';
-import { BLOB_PIECE_BYTES, MAX_PIECES, MAX_UNREACHED } from '../../../src/wire/limits.ts';
+import { BLOB_PIECE_BYTES, MAX_ALONG_BYTES, MAX_PIECES, MAX_UNREACHED } from '../../../src/wire/limits.ts';
 import type { AgentMessageMessage } from '../../../src/wire/messages.ts';
 import { messageType } from '../../../src/wire/proto.ts';
 
@@ -169,11 +169,19 @@ describe('a manifest with pieces', () => {
     expect(() => decodeDirective(encodeDirective({ kind: 'serve', revision, manifest, along: [] }))).toThrow(/pieces/);
   });
 
-  it('is refused with a piece along that is not what it is called', () => {
-    const whole = artifact(['a', 'b']);
-    const along = [{ digest: pieceOf(Buffer.from('a')).digest, bytes: Buffer.from('b') }];
-    const directive = { kind: 'serve', revision, manifest: manifestOf(whole), along } as const;
-    expect(() => decodeDirective(encodeDirective(directive))).toThrow(/along/);
+  it('comes without the pieces along that are not what they are called, and without any where they are too many', () => {
+    const whole = artifact(['a', 'b', 'c'.repeat(MAX_ALONG_BYTES)]);
+    const [a, b, c] = whole.files.flatMap(({ pieces }) => pieces);
+    const arrived = (...along: readonly Piece[]) => {
+      const directive = decodeDirective(
+        encodeDirective({ kind: 'serve', revision, manifest: manifestOf(whole), along }),
+      );
+      return directive.kind === 'serve' ? directive.along.map(({ digest }) => digest) : undefined;
+    };
+    expect(arrived({ digest: a?.digest ?? '', bytes: Buffer.from('b') }, b as Piece)).toEqual([b?.digest]);
+    expect(arrived({ digest: '', bytes: Buffer.from('b') })).toEqual([]);
+    expect(arrived(c as Piece)).toEqual([c?.digest]);
+    expect(arrived(a as Piece, c as Piece)).toEqual([]);
   });
 });
 

@@ -359,25 +359,27 @@ describe('pieces along with a directive', () => {
       directive.kind === 'serve' ? directive.along.map(({ bytes }) => Buffer.from(bytes).toString()) : [],
     );
 
-  it('are those that the two artifacts before do not have', async () => {
-    const { desk, render } = setUp();
+  it('are those that what the agent serves does not have, however much it was told since', async () => {
+    const { desk, render, sessions, heard } = setUp();
     const agent = open(desk, hello('t1'));
-    const all = [
-      ['head', 'a'],
-      ['head', 'b', 'c', 'b'],
-      ['head', 'a'],
-      ['head', 'd'],
-      ['head', 'b'],
-    ];
-    for (const [at, texts] of all.entries()) {
-      render(texts.join(), undefined, cut(...texts));
-      await eventually(() => agent.directives.length === at + 1);
-    }
-    expect(along(agent.directives)).toEqual([[], ['b', 'c'], [], ['d'], ['b']]);
+    const deliver = async (serves: boolean, ...texts: readonly string[]) => {
+      const artifact = cut(...texts);
+      render(texts.join(), undefined, artifact);
+      await eventually(() => told(agent.directives).at(-1) === artifact.digest);
+      if (serves) {
+        agent.report({ ...applied(''), artifactDigest: artifact.digest });
+        await heard(() => sessions()[0]?.artifactDigest === artifact.digest);
+      }
+    };
+    await deliver(true, 'head', 'a');
+    await deliver(true, 'head', 'b', 'c', 'b');
+    await deliver(false, 'head', 'a');
+    await deliver(false, 'head', 'b', 'd');
+    expect(along(agent.directives)).toEqual([[], ['b', 'c'], ['a'], ['d']]);
     agent.stop.abort();
   });
 
-  it('come to an agent that connects again with what it was told last, and to no stranger', async () => {
+  it('come to an agent that connects again with what it serves, and to none that serves what nobody knows', async () => {
     const { desk, render } = setUp();
     const [one, two] = [cut('head', 'a'), cut('head', 'b')];
     render('one', undefined, one);
@@ -392,21 +394,46 @@ describe('pieces along with a directive', () => {
     stranger.stop.abort();
   });
 
-  it('are few: what is large is left to be fetched', async () => {
+  it('are all or none: what is large is left to be fetched', async () => {
     const { desk, render } = setUp();
-    const agent = open(desk, hello('t1'));
     const half = MAX_ALONG_BYTES / 2;
-    const all = [
-      ['head'],
-      ['head', 'a'.repeat(half), 'b'.repeat(half)],
-      ['head', 'c'.repeat(half), 'd'.repeat(half + 1)],
+    const [served, fits, large] = [
+      cut('head'),
+      cut('head', 'a'.repeat(half), 'b'.repeat(half)),
+      cut('head', 'c'.repeat(half), 'd'.repeat(half + 1)),
     ];
-    for (const [at, texts] of all.entries()) {
-      render(String(at), undefined, cut(...texts));
-      await eventually(() => agent.directives.length === at + 1);
+    render('served', undefined, served);
+    const first = open(desk, hello('t0'));
+    await eventually(() => first.directives.length === 1);
+    const agent = open(desk, hello('t1', served.digest));
+    for (const [at, artifact] of [fits, large].entries()) {
+      render(String(at), undefined, artifact);
+      await eventually(() => told(agent.directives).at(-1) === artifact.digest);
     }
     expect(along(agent.directives).map(({ length }) => length)).toEqual([0, 2, 0]);
+    first.stop.abort();
     agent.stop.abort();
+  });
+
+  it('stay at home where they would be too much for all agents together', async () => {
+    const { desk, render, sessions } = setUp();
+    const served = cut('head');
+    render('served', undefined, served);
+    const first = open(desk, hello('t0'));
+    await eventually(() => first.directives.length === 1);
+    const agents = Array.from({ length: 200 }, (_, at) => open(desk, hello(`t${at + 1}`, served.digest)));
+    await eventually(() => sessions().length === 201);
+    for (const [name, size] of [
+      ['few', 16 * 1024],
+      ['many', MAX_ALONG_BYTES],
+    ] as const) {
+      render(name, undefined, cut('head', name[0]?.repeat(size) ?? ''));
+      await eventually(() => agents.every(({ directives }) => directives.length === (name === 'few' ? 2 : 3)));
+    }
+    expect(along(agents[0]?.directives ?? []).map(({ length }) => length)).toEqual([0, 1, 0]);
+    for (const agent of [first, ...agents]) {
+      agent.stop.abort();
+    }
   });
 });
 
