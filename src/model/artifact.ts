@@ -82,6 +82,11 @@ export function manifestDigest(entries: readonly ManifestEntry[]): string {
   return hash.digest('hex');
 }
 
+/** Of all its files; the same one may come twice. */
+export function piecesIn({ files }: ConfigArtifact): readonly Piece[] {
+  return files.flatMap(({ pieces }) => pieces);
+}
+
 /** The pieces that a file travels in; of a file that is not cut, the blob itself. */
 export function piecesToSend({ blob, sizeBytes, pieces }: ManifestEntry): readonly PieceRef[] {
   return pieces ?? [{ digest: blob, sizeBytes }];

@@ -4,8 +4,8 @@
  *
  *   hello --> open (an older session of the same task ends) --> directives of the newest artifact, newest only --> closed
  */
-import type { ConfigArtifact, CutFile, Piece } from '../../model/artifact.ts';
-import { manifestOf, sizeOf } from '../../model/artifact.ts';
+import type { ConfigArtifact, CutFile } from '../../model/artifact.ts';
+import { manifestOf, piecesIn } from '../../model/artifact.ts';
 import { compareText } from '../../model/cluster.ts';
 import { createFinding, type Finding, findingKey } from '../../model/finding.ts';
 import { createTrigger, type ReadableCell } from '../../runtime/cell.ts';
@@ -21,9 +21,9 @@ import type {
   SocketAddress,
 } from '../../wire/contract.ts';
 import { refusal } from '../../wire/errors.ts';
-import { MAX_ALONG_BYTES } from '../../wire/limits.ts';
 import type { SessionStatus } from '../../wire/status-report.ts';
 import type { AgentSession, Board, ExtensionBoard, Rendered } from '../board.ts';
+import { createPiecesAlong } from './pieces-along.ts';
 import { createReloadBudget, type ReloadBudget } from './reload-budget.ts';
 
 export interface AgentsDesk {
@@ -64,8 +64,6 @@ const MAX_UNREACHED_PER_SECOND = 2;
 const MAX_FINDINGS = 1_000;
 /** An agent may ask for the bytes of a directive that was the newest a moment ago. */
 const RECENT_ARTIFACTS = 3;
-/** What the directives of one artifact may carry to all sessions together: all of them are made in the same moment. */
-const MAX_ALONG_TOGETHER_BYTES = 16 * 1024 * 1024;
 
 interface OpenSession {
   readonly over: AbortController;
@@ -84,7 +82,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
   const open = new Map<string, OpenSession>();
   const said = new Map<string, Said>();
   const recent: ConfigArtifact[] = [];
-  const along = createAlong();
+  const pieces = createPiecesAlong();
   const parted = createTrigger();
   let heardAtMs = Number.NEGATIVE_INFINITY;
   let isHeld = false;
@@ -250,15 +248,6 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
     recent.length = Math.min(recent.length, RECENT_ARTIFACTS);
   }
 
-  /** Nothing while that many sessions would hold too much of it at once. */
-  function piecesFor({ seen }: OpenSession, artifact: ConfigArtifact): readonly BlobContent[] {
-    const pieces = along.of(
-      artifact,
-      recent.find(({ digest }) => digest === seen.artifactDigest),
-    );
-    return sizeOf(pieces) * open.size <= MAX_ALONG_TOGETHER_BYTES ? pieces : [];
-  }
-
   async function* directives(session: OpenSession, signal: AbortSignal): AsyncIterable<AgentDirective> {
     if (!settings.hitless) {
       yield { kind: 'none' };
@@ -277,8 +266,9 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
         }
         settleFindings();
         const { revision, artifact } = told;
-        const manifest = manifestOf(artifact);
-        yield { kind: 'serve', revision: { ...revision, epoch }, manifest, along: piecesFor(session, artifact) };
+        const served = recent.find(({ digest }) => digest === session.seen.artifactDigest);
+        const along = pieces.along(artifact, served, open.size);
+        yield { kind: 'serve', revision: { ...revision, epoch }, manifest: manifestOf(artifact), along };
       }
     }
   }
@@ -414,44 +404,6 @@ function blobsIn(artifacts: readonly ConfigArtifact[]): (digest: string) => Blob
     }
     return { digest, bytes: found.bytes };
   };
-}
-
-interface Along {
-  /** The pieces of an artifact that the one an agent serves does not have; none if that is not known, or if they are too many. */
-  of(artifact: ConfigArtifact, served: ConfigArtifact | undefined): readonly BlobContent[];
-}
-
-/** Most agents serve the same and are told the same: it is found out once. */
-function createAlong(): Along {
-  let newest: ConfigArtifact | undefined;
-  let known = new Map<string, readonly BlobContent[]>();
-  return {
-    of(artifact, served) {
-      if (served === undefined) {
-        return [];
-      }
-      if (newest !== artifact) {
-        newest = artifact;
-        known = new Map();
-      }
-      const pieces = known.get(served.digest) ?? newPieces(artifact, served);
-      known.set(served.digest, pieces);
-      return pieces;
-    },
-  };
-}
-
-function newPieces(artifact: ConfigArtifact, served: ConfigArtifact): readonly BlobContent[] {
-  const held = new Set(piecesIn(served).map(({ digest }) => digest));
-  const pieces = new Map(
-    piecesIn(artifact).flatMap((piece) => (held.has(piece.digest) ? [] : [[piece.digest, piece] as const])),
-  );
-  const list = [...pieces.values()];
-  return sizeOf(list) <= MAX_ALONG_BYTES ? list : [];
-}
-
-function piecesIn({ files }: ConfigArtifact): readonly Piece[] {
-  return files.flatMap(({ pieces }) => pieces);
 }
 
 function statusOf({ taskId, nodeId, artifactDigest, appliedAtMs, refused }: AgentSession): SessionStatus {

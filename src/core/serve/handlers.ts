@@ -1,5 +1,5 @@
 /** Answers to the daemons' side of the gRPC API: hands out models, takes artifacts and reports. */
-import { type ConfigArtifact, createArtifact, type Piece, piecesToSend } from '../../model/artifact.ts';
+import { type ConfigArtifact, createArtifact, type Piece, piecesIn, piecesToSend } from '../../model/artifact.ts';
 import { type Requirements, requirementsAfter, requirementsOf } from '../../model/cluster.ts';
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { losesEndpoints } from '../../model/losses.ts';
@@ -272,10 +272,8 @@ type Assembled =
 /** Pieces come from the submission or from the artifacts that core holds, and are then the same ones; each is held against its digest. */
 function assemble({ manifest, blobs }: Submission, held: readonly (Rendered | undefined)[]): Assembled {
   const known = new Map<string, Piece>();
-  for (const { files } of new Set(held.flatMap((one) => one?.artifact ?? []))) {
-    for (const piece of files.flatMap(({ pieces }) => pieces)) {
-      known.set(piece.digest, piece);
-    }
+  for (const piece of [...new Set(held.flatMap((one) => one?.artifact ?? []))].flatMap(piecesIn)) {
+    known.set(piece.digest, piece);
   }
   for (const { digest, bytes } of blobs) {
     if (sha256Hex(bytes) !== digest) {
