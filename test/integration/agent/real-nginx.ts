@@ -104,11 +104,21 @@ export async function eventually(holds: () => boolean | Promise<boolean>): Promi
  */
 export async function nginxScript(home: string, root: string): Promise<string> {
   const path = join(home, 'nginx');
-  const libraries = `$(echo ${root}/usr/lib/*-linux-gnu*)`;
-  const loader = `$(echo ${root}/lib64/ld-linux-*.so.* ${root}/lib/ld-linux-*.so.* | tr ' ' '\\n' | grep -v '[*]' | head -1)`;
+  const libraries = await onlyMatch(join(root, 'usr/lib'), /-linux-gnu/);
+  // The architectures have it in the one or the other.
+  const loaders = ['lib64', 'lib'].map((folder) => onlyMatch(join(root, folder), /^ld-linux-.*\.so\.\d+$/));
+  const loader = await Promise.any(loaders);
   await writeFile(path, `#!/bin/sh\nexec "${loader}" --library-path "${libraries}" ${root}/usr/sbin/nginx "$@"\n`);
   await chmod(path, 0o755);
   return path;
+}
+
+async function onlyMatch(folder: string, pattern: RegExp): Promise<string> {
+  const name = (await readdir(folder)).find((each) => pattern.test(each));
+  if (name === undefined) {
+    throw new Error(`${folder} has nothing like ${pattern}`);
+  }
+  return join(folder, name);
 }
 
 function mainFile(home: string, http: string, workers: number): string {
