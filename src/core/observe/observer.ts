@@ -50,6 +50,7 @@ export function createObserver(
   const picture = createPicture(cell, tools.clock);
   const stale = createStaleParts();
   const lookNow = createTrigger();
+  const servicesListed = createTrigger();
   const connected = createTrigger();
   const looks = createLooks({ clock: tools.clock, tasksOf: (id) => picture.tasksOf(id), onLooked: options.onLooked });
   const markStale = (parts: readonly Listed[]): void => {
@@ -62,6 +63,7 @@ export function createObserver(
   const context = {
     picture,
     lookNow,
+    servicesListed,
     looks,
     converging: () => {
       const snapshot = cell.get();
@@ -86,7 +88,7 @@ export function createObserver(
     components: [
       retried('events', tools, (signal) => followEvents(engine, markStale, connected, signal)),
       retried('resync', tools, (signal) => resync(markStale, connected, tools.clock, options.resyncMs, signal)),
-      retried('lists', tools, (signal) => refreshStale(engine, stale, picture, signal)),
+      retried('lists', tools, (signal) => refreshStale(engine, { stale, picture, servicesListed }, signal)),
       ...feed.components(context),
     ],
   };
@@ -178,8 +180,7 @@ function createStaleParts(): StaleParts {
  */
 async function refreshStale(
   engine: EngineApi,
-  stale: StaleParts,
-  picture: Picture,
+  { stale, picture, servicesListed }: { stale: StaleParts; picture: Picture; servicesListed: Trigger },
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
@@ -190,8 +191,9 @@ async function refreshStale(
     );
     stale.mark(parts.filter((_, at) => outcomes[at]?.status === 'rejected'));
     const lists = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-    if (lists.length > 0) {
-      picture.acceptLists(Object.fromEntries(lists), since);
+    const learnt = lists.length > 0 ? picture.acceptLists(Object.fromEntries(lists), since) : [];
+    if (learnt.some(({ kind }) => kind === 'services')) {
+      servicesListed.fire();
     }
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) {

@@ -19,16 +19,16 @@ const MAX_FILTERED = 200;
 
 export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFeedOptions): TaskFeed {
   return {
-    async run({ picture, converging, lookNow, looks, missesServiceOf, refresh }, signal) {
+    async run({ picture, converging, lookNow, servicesListed, looks, missesServiceOf, refresh }, signal) {
       let nextFullAt = clock.now();
-      /** Woken for a look alone: where its turn has not come yet, nothing is listed. */
-      let forLooks = false;
+      /** Woken for some services alone: where none is to be looked at, nothing is listed. */
+      let forSome = false;
       for (;;) {
         signal.throwIfAborted();
         const suspects = looks.due();
         const serviceIds = [...new Set([...suspects, ...converging()])].slice(0, MAX_FILTERED);
         const since = picture.mark();
-        if (clock.now() >= nextFullAt || (serviceIds.length === 0 && !forLooks)) {
+        if (clock.now() >= nextFullAt || (serviceIds.length === 0 && !forSome)) {
           nextFullAt = clock.now() + options.pollMs;
           const tasks = await engine.listTasks(signal, { known: picture.known.tasks });
           picture.acceptTasks({ kind: 'all', tasks }, since);
@@ -43,8 +43,9 @@ export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFee
         const waitMs = converging().length > 0 ? options.convergingMs : options.pollMs;
         const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.now()));
         const looksMs = looks.nextInMs();
-        const fired = await waitForAny(Math.min(leftMs, looksMs), [lookNow, looks.trigger], clock, signal);
-        forLooks = fired.has(looks.trigger) || looksMs < leftMs;
+        const triggers = [lookNow, servicesListed, looks.trigger];
+        const fired = await waitForAny(Math.min(leftMs, looksMs), triggers, clock, signal);
+        forSome = fired.has(servicesListed) || fired.has(looks.trigger) || looksMs < leftMs;
         if (fired.has(lookNow)) {
           nextFullAt = clock.now();
         }

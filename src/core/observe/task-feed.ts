@@ -17,6 +17,8 @@ export interface TaskFeedContext {
   readonly picture: Picture;
   /** Fired when something says that tasks may have changed. */
   readonly lookNow: Trigger;
+  /** Fired when services were listed and differ: what is `converging` may be more. The tasks may have been listed before them. */
+  readonly servicesListed: Trigger;
   /** Services that proxies could not reach. */
   readonly looks: Looks;
   /** Ids of the services whose tasks are on the move right now. */

@@ -191,6 +191,51 @@ describe('the observer', () => {
     expect(seen().tasks).toHaveLength(2);
   });
 
+  it('looks every 250 ms at a service that was listed after its tasks: the event wakes both, and either may be first', async () => {
+    stub.services = [service(), service({ id: 'svc2', name: 'calm' })];
+    stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2' })];
+    start();
+    await settle();
+    const late = createTrigger();
+    stub.listServices = async () => {
+      await late.wait(stop.signal);
+      return stub.services;
+    };
+    // Scaled up; its second task is not made yet when the tasks are listed.
+    stub.services = [
+      service({ version: 2, mode: { kind: 'replicated', replicas: 2 } }),
+      service({ id: 'svc2', name: 'calm' }),
+    ];
+    stub.emit({ kind: 'service', action: 'update', id: 'svc1', attributes: {} });
+    await settle();
+    stub.calls.length = 0;
+    late.fire();
+    await settle();
+    expect(stub.calls).toEqual(['tasks of svc1']);
+    stub.tasks = [...stub.tasks, task({ id: 'task3' })];
+    await clock.advance(250);
+    expect(seen().tasks).toHaveLength(3);
+    expect(stub.calls).not.toContain('tasks');
+  });
+
+  it('lists no tasks for a list of services that brought nothing on the move', async () => {
+    start();
+    await settle();
+    const late = createTrigger();
+    stub.listServices = async () => {
+      await late.wait(stop.signal);
+      return stub.services;
+    };
+    stub.services = [service({ version: 2 })];
+    stub.emit({ kind: 'service', action: 'update', id: 'svc1', attributes: {} });
+    await settle();
+    stub.calls.length = 0;
+    late.fire();
+    await settle();
+    expect(seen().services).toMatchObject([{ version: 2 }]);
+    expect(stub.calls).toEqual([]);
+  });
+
   it('looks at once at a service that proxies cannot reach, and only at that one, however long the poll takes', async () => {
     stub.services = [service(), service({ id: 'svc2', name: 'calm' })];
     stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2' })];
