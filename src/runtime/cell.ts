@@ -70,6 +70,10 @@ export interface Trigger {
   fire(): void;
   /** Resolves at once when fired since the last wait. */
   wait(signal: AbortSignal): Promise<void>;
+  /** What a wait would do that found it fired: true, and it counts as waited for. */
+  take(): boolean;
+  /** Calls `wake` each time it is fired, until the returned function is called. */
+  onFire(wake: () => void): () => void;
 }
 
 export function createTrigger(): Trigger {
@@ -88,6 +92,15 @@ export function createTrigger(): Trigger {
         await nextChange(waiters, signal);
       }
       fired = false;
+    },
+    take() {
+      const was = fired;
+      fired = false;
+      return was;
+    },
+    onFire(wake) {
+      waiters.add(wake);
+      return () => void waiters.delete(wake);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { waitAtMost, waitForAny } from '../../../src/core/wait-at-most.ts';
 import { createTrigger } from '../../../src/runtime/cell.ts';
@@ -41,5 +42,32 @@ describe('waitForAny', () => {
     three.fire();
     expect(await waiting).toEqual(new Set([one, three]));
     expect(clock.sleepers()).toBe(0);
+  });
+
+  it('returns those that had fired before, without waiting, and each once', async () => {
+    const [clock, one, two] = [createManualClock(), createTrigger(), createTrigger()];
+    one.fire();
+    one.fire();
+    expect(await waitForAny(100, [one, two], clock, forever)).toEqual(new Set([one]));
+    const again = waitForAny(100, [one, two], clock, forever);
+    await clock.advance(100);
+    expect(await again).toEqual(new Set());
+  });
+
+  it('leaves no listener and no sleeper behind, however it ends', async () => {
+    const [clock, trigger, stop] = [createManualClock(), createTrigger(), new AbortController()];
+    for (let count = 0; count < 1_000; count += 1) {
+      const waiting = waitForAny(100, [trigger], clock, stop.signal);
+      if (count % 2 === 0) {
+        trigger.fire();
+      } else {
+        await clock.advance(100);
+      }
+      await waiting;
+    }
+    expect(getEventListeners(stop.signal, 'abort')).toHaveLength(0);
+    expect(clock.sleepers()).toBe(0);
+    stop.abort(new Error('stopped'));
+    await expect(waitForAny(100, [trigger], clock, stop.signal)).rejects.toThrow('stopped');
   });
 });
