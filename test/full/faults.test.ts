@@ -155,7 +155,7 @@ describe('under constant traffic', () => {
     await untilAtRest(interlock);
     // Tasks first: were they replaced, by Swarm, then requests failed and further configs were called for.
     expect(await containersOf(interlock, ON_WORKERS)).toEqual(containers);
-    expect(await versionsOf(interlock)).toEqual(before);
+    expect(await versionsOf(interlock), await lastWords()).toEqual(before);
     await rename('engine-back.local');
     await arrives('engine-back.local');
     expect(await containersOf(interlock, ON_WORKERS)).toEqual(containers);
@@ -163,6 +163,11 @@ describe('under constant traffic', () => {
     await interlock.cli('swarm', 'update', '--dispatcher-heartbeat', '5s');
   });
 });
+
+/** Of core, for whoever has to find out why it wrote something. */
+async function lastWords(): Promise<string> {
+  return (await interlock.coreLogText()).split('\n').slice(-60).join('\n');
+}
 
 /** What a core that took a node's clock for its own would go on saying: it waits in vain for a roll, or for sessions. */
 async function standingTroubles(): Promise<readonly string[]> {
