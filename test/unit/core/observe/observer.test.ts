@@ -4,7 +4,7 @@ import { createFeedChoice } from '../../../../src/core/observe/feed-choice.ts';
 import { createObserver, type Observer } from '../../../../src/core/observe/observer.ts';
 import { createPollFeed } from '../../../../src/core/observe/poll-feed.ts';
 import type { Service, Snapshot, Task } from '../../../../src/model/snapshot.ts';
-import { createTrigger } from '../../../../src/runtime/cell.ts';
+import { createTrigger, type Trigger } from '../../../../src/runtime/cell.ts';
 import { OperationalError } from '../../../../src/runtime/errors.ts';
 import { createLogger } from '../../../../src/runtime/logging.ts';
 import { runComponents } from '../../../../src/runtime/supervisor.ts';
@@ -104,6 +104,16 @@ function start(pollMs = POLL_MS): void {
   running = runComponents(observer.components, stop.signal, logger);
 }
 
+/** From now on a list of services is answered when the trigger fires, with what there is then. */
+function holdServices(): Trigger {
+  const late = createTrigger();
+  stub.listServices = async () => {
+    await late.wait(stop.signal);
+    return stub.services;
+  };
+  return late;
+}
+
 function seen(): Snapshot {
   const snapshot = observer.snapshots.get();
   if (snapshot === undefined) {
@@ -196,11 +206,7 @@ describe('the observer', () => {
     stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2' })];
     start();
     await settle();
-    const late = createTrigger();
-    stub.listServices = async () => {
-      await late.wait(stop.signal);
-      return stub.services;
-    };
+    const late = holdServices();
     // Scaled up; its second task is not made yet when the tasks are listed.
     stub.services = [
       service({ version: 2, mode: { kind: 'replicated', replicas: 2 } }),
@@ -221,11 +227,7 @@ describe('the observer', () => {
   it('lists no tasks for a list of services that brought nothing on the move', async () => {
     start();
     await settle();
-    const late = createTrigger();
-    stub.listServices = async () => {
-      await late.wait(stop.signal);
-      return stub.services;
-    };
+    const late = holdServices();
     stub.services = [service({ version: 2 })];
     stub.emit({ kind: 'service', action: 'update', id: 'svc1', attributes: {} });
     await settle();
