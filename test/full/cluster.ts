@@ -3,9 +3,11 @@
  * indexes of all that core could write.
  */
 import { expect } from 'vitest';
+import { LABELS } from '../../src/core/publish/names.ts';
+import type { StatusReport } from '../../src/wire/status-report.ts';
 import type { Swarm } from '../support/bed.ts';
 import { eventually } from '../support/eventually.ts';
-import type { Interlock, TaskJson } from '../support/interlock.ts';
+import { type Interlock, STACK, type TaskJson } from '../support/interlock.ts';
 
 /**
  * A new leader, and the only manager after its restart, gives nodes six heartbeats to find it, and declares the others down: Swarm itself
@@ -94,7 +96,7 @@ export async function untilServed(interlock: Interlock, counts: Counts, proxies:
 
 interface Versioned {
   readonly Version: { readonly Index: number };
-  readonly Spec: { readonly Name: string };
+  readonly Spec: { readonly Name: string; readonly Labels?: Readonly<Record<string, string>> };
 }
 
 /** By kind and name: equal before and after means that nothing was written. */
@@ -111,12 +113,30 @@ export async function versionsOf({ docker }: Interlock): Promise<Readonly<Record
   );
 }
 
-/** Longer than core waits before it stores what has come to rest. */
+/**
+ * Whether what the proxies serve is stored. That may be long in coming: two artifacts are stored 30 s apart at least (STORE_PACE), so one
+ * that follows a stored one soon after is not there yet when all has been quiet for some seconds, and a core that starts stores it at once.
+ */
+async function untilStored(interlock: Interlock): Promise<void> {
+  await eventually(async () => {
+    // It exits with 1 where something is wrong, which is no matter here.
+    const text = await interlock.exec(`${STACK}_core`, ['sh', '-c', 'interlock status --json || true']);
+    const proxies = (JSON.parse(text) as StatusReport).clusters.flatMap((cluster) => cluster.proxies);
+    const running = proxies.filter(({ state, desiredState }) => state === 'running' && desiredState === 'running');
+    expect(running).not.toEqual([]);
+    const configs = (await interlock.docker.listConfigs()) as unknown as readonly Versioned[];
+    const stored = new Set(configs.map(({ Spec }) => Spec.Labels?.[LABELS.digest]));
+    expect(running.filter(({ artifactDigest }) => !stored.has(artifactDigest))).toEqual([]);
+  }, PATIENCE);
+}
+
+/** Longer than core waits before it stores routes that have come to rest. */
 const REST_MS = 8_000;
 
-/** Waits until nothing is written any more and no roll is under way. */
+/** Waits until all is stored, nothing is written any more and no roll is under way. */
 export async function untilAtRest(interlock: Interlock): Promise<Readonly<Record<string, number>>> {
   return eventually(async () => {
+    await untilStored(interlock);
     const before = await versionsOf(interlock);
     await new Promise((resolve) => setTimeout(resolve, REST_MS));
     expect(await versionsOf(interlock)).toEqual(before);
