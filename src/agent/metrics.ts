@@ -103,16 +103,16 @@ export interface ReadParts {
 const STATUS_SOCKET = '/run/interlock-status.sock';
 const STATUS_LIMIT_MS = 1_000;
 
-export function createAgentMetrics(version: string, clock: Pick<Clock, 'now'>): AgentMetrics {
+export function createAgentMetrics(version: string, clock: Pick<Clock, 'monotonic'>): AgentMetrics {
   const metrics = createMetrics(AGENT_METRICS);
   readProcess(metrics, { component: 'agent', version });
   const routes = createRouteCounts(metrics, clock);
   metrics.onScrape(() => routes.forgetIdle());
 
   async function timed<Value>(stage: keyof typeof AGENT_STAGES, act: () => Promise<Value>): Promise<Value> {
-    const begunAt = clock.now();
+    const begunAt = clock.monotonic();
     const value = await act();
-    metrics.observe('interlock_convergence_stage_seconds', { stage }, clock.now() - begunAt);
+    metrics.observe('interlock_convergence_stage_seconds', { stage }, clock.monotonic() - begunAt);
     return value;
   }
 
@@ -160,9 +160,9 @@ export function createAgentMetrics(version: string, clock: Pick<Clock, 'now'>): 
     watched: ({ fetcher, localise, stage, reload }) => ({
       fetcher: { ...fetcher, fetch: (ordered, signal) => timed('fetch', () => fetcher.fetch(ordered, signal)) },
       localise(file) {
-        const begunAt = clock.now();
+        const begunAt = clock.monotonic();
         const fitted = localise(file);
-        metrics.observe('interlock_convergence_stage_seconds', { stage: 'fit' }, clock.now() - begunAt);
+        metrics.observe('interlock_convergence_stage_seconds', { stage: 'fit' }, clock.monotonic() - begunAt);
         return fitted;
       },
       stage: { ...stage, put: (bytes) => timed('write', () => stage.put(bytes)) },

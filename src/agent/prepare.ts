@@ -169,14 +169,14 @@ async function choose(
   if (ofCore === undefined || ofCore.digest === mounted.digest) {
     return take(fallback, undefined, choosing);
   }
-  const begunAt = tools.clock.now();
+  const begunAt = tools.clock.monotonic();
   const taken = await take(ofCore, undefined, choosing);
   const reason = await preflight(taken.command, join(choosing.own, 'preflight.log'), tools.leaving);
   if (reason === undefined) {
     return taken;
   }
   tools.logger.error({ artifact: ofCore.digest.slice(0, 12), reason }, 'refused; starting with the mounted file');
-  return take(fallback, { digest: ofCore.digest, reason, durationMs: tools.clock.now() - begunAt }, choosing);
+  return take(fallback, { digest: ofCore.digest, reason, durationMs: tools.clock.monotonic() - begunAt }, choosing);
 }
 
 async function take(

@@ -47,7 +47,7 @@ const CODES = ['1xx', '2xx', '3xx', '4xx', '5xx', '(other)'];
 
 export function createRouteCounts(
   metrics: Pick<Metrics<typeof ROUTE_METRICS>, 'add' | 'observe' | 'forget'>,
-  clock: Pick<Clock, 'now'>,
+  clock: Pick<Clock, 'monotonic'>,
 ): RouteCounts {
   const known = new Map<string, { readonly route: Route; lastAtMs: number }>();
 
@@ -56,14 +56,14 @@ export function createRouteCounts(
     const key = `${host} ${path}`;
     const found = known.get(key);
     if (found !== undefined) {
-      found.lastAtMs = clock.now();
+      found.lastAtMs = clock.monotonic();
       return found.route;
     }
     if (known.size >= MAX_ROUTES) {
       return OTHER;
     }
     const route = { host, path };
-    known.set(key, { route, lastAtMs: clock.now() });
+    known.set(key, { route, lastAtMs: clock.monotonic() });
     return route;
   }
 
@@ -82,7 +82,7 @@ export function createRouteCounts(
       metrics.observe('interlock_route_request_seconds', { ...route }, durationMs);
     },
     forgetIdle() {
-      const before = clock.now() - IDLE_MS;
+      const before = clock.monotonic() - IDLE_MS;
       for (const [key, { route, lastAtMs }] of known) {
         if (lastAtMs < before) {
           known.delete(key);

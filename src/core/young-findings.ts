@@ -13,11 +13,11 @@ export interface YoungFindings {
   look(findings: readonly Finding[]): { readonly told: readonly Finding[]; readonly dueInMs: number | undefined };
 }
 
-export function createYoungFindings(clock: Pick<Clock, 'now'>): YoungFindings {
+export function createYoungFindings(clock: Pick<Clock, 'monotonic'>): YoungFindings {
   let since: ReadonlyMap<string, number> = new Map();
   return {
     look(findings) {
-      const now = clock.now();
+      const now = clock.monotonic();
       const held = findings.filter(({ code }) => HELD.has(code)).map(findingKey);
       since = new Map(held.map((key) => [key, since.get(key) ?? now]));
       const leftMs = (finding: Finding): number => (since.get(findingKey(finding)) ?? 0) + HELD_MS - now;

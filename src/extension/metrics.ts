@@ -49,12 +49,12 @@ export interface ExtensionMetrics {
   watched(doors: Doors & { readonly client: Parameters<typeof watchedClient>[0] }): Doors;
 }
 
-export function createExtensionMetrics(version: string, clock: Pick<Clock, 'now'>): ExtensionMetrics {
+export function createExtensionMetrics(version: string, clock: Pick<Clock, 'monotonic'>): ExtensionMetrics {
   const metrics = createMetrics(EXTENSION_METRICS);
   let isReady = false;
   readProcess(metrics, { component: 'extension', version });
   const stage = (name: keyof typeof EXTENSION_STAGES, begunAt: number): void =>
-    metrics.observe('interlock_convergence_stage_seconds', { stage: name }, clock.now() - begunAt);
+    metrics.observe('interlock_convergence_stage_seconds', { stage: name }, clock.monotonic() - begunAt);
 
   return {
     text: () => metrics.text(),
@@ -69,13 +69,13 @@ export function createExtensionMetrics(version: string, clock: Pick<Clock, 'now'
       });
       return {
         render(model, options, context) {
-          const begunAt = clock.now();
+          const begunAt = clock.monotonic();
           const rendered = render(model, options, context);
           stage('render', begunAt);
           return rendered;
         },
         async check(files, mainPath, signal) {
-          const begunAt = clock.now();
+          const begunAt = clock.monotonic();
           const outcome = await check(files, mainPath, signal);
           stage('check', begunAt);
           metrics.add('interlock_extension_checks_total', { outcome: outcome.kind });
@@ -89,7 +89,7 @@ export function createExtensionMetrics(version: string, clock: Pick<Clock, 'now'
             }
           },
           async submitArtifact(submission, signal) {
-            const begunAt = clock.now();
+            const begunAt = clock.monotonic();
             const outcome = await heard.submitArtifact(submission, signal);
             stage('submit', begunAt);
             metrics.add('interlock_extension_artifacts_total', { outcome: outcome.kind });

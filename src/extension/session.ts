@@ -97,9 +97,9 @@ function timedRender({ render, clock }: SessionParts): { readonly render: Render
   let spentMs = 0;
   return {
     render(model, options, context) {
-      const begunAt = clock.now();
+      const begunAt = clock.monotonic();
       const outcome = render(model, options, context);
-      spentMs += clock.now() - begunAt;
+      spentMs += clock.monotonic() - begunAt;
       return outcome;
     },
     spentMs: () => spentMs,
@@ -124,15 +124,15 @@ interface Unconfirmed {
 }
 
 async function settle(followed: FollowedModel, desk: Desk, signal: AbortSignal): Promise<void> {
-  const begunAt = desk.clock.now();
+  const begunAt = desk.clock.monotonic();
   const renderedBefore = desk.renderMs();
   const verdict = await desk.judge.judge(followed, signal);
-  const judgedMs = desk.clock.now() - begunAt;
+  const judgedMs = desk.clock.monotonic() - begunAt;
   const log = desk.logger.child(factsOf(followed, verdict));
   log.debug({ durationMs: judgedMs, renderMs: desk.renderMs() - renderedBefore }, 'judged');
   const told = await deliver(followed, verdict, { ...desk, logger: log }, signal);
   if (verdict.kind === 'usable' && verdict.pending) {
-    desk.unconfirmed.set({ followed, deliveredAtMs: desk.clock.now(), isAwaited: told === 'awaited' });
+    desk.unconfirmed.set({ followed, deliveredAtMs: desk.clock.monotonic(), isAwaited: told === 'awaited' });
   }
 }
 
@@ -155,18 +155,17 @@ async function confirmAll(desk: Desk, signal: AbortSignal): Promise<void> {
       continue;
     }
     last = followed;
-    const begunAt = desk.clock.now();
+    const begunAt = desk.clock.monotonic();
     const verdict = await desk.judge.confirm(followed, signal);
     const log = desk.logger.child(factsOf(followed, verdict));
-    log.debug({ durationMs: desk.clock.now() - begunAt }, 'confirmed');
+    log.debug({ durationMs: desk.clock.monotonic() - begunAt }, 'confirmed');
     await deliver(followed, verdict, { ...desk, logger: log }, signal);
   }
 }
 
 async function giveWay({ deliveredAtMs, isAwaited }: Unconfirmed, desk: Desk, signal: AbortSignal): Promise<void> {
   const { clock, confirmAfterMs = CONFIRM_AFTER_MS } = desk;
-  // Clocks are set back.
-  const waitMs = Math.min(deliveredAtMs + confirmAfterMs - clock.now(), confirmAfterMs);
+  const waitMs = deliveredAtMs + confirmAfterMs - clock.monotonic();
   if (!isAwaited && waitMs > 0) {
     await clock.sleep(waitMs, signal);
   }

@@ -32,7 +32,7 @@ export function createBackoff(clock: Clock, options: BackoffOptions = DEFAULT_BA
   let begunAt: number | undefined;
 
   function streak(): number {
-    if (begunAt !== undefined && clock.now() - begunAt >= options.healthyAfterMs) {
+    if (begunAt !== undefined && clock.monotonic() - begunAt >= options.healthyAfterMs) {
       failures = 0;
     }
     return failures;
@@ -40,7 +40,7 @@ export function createBackoff(clock: Clock, options: BackoffOptions = DEFAULT_BA
 
   return {
     begin() {
-      begunAt = clock.now();
+      begunAt = clock.monotonic();
     },
     streak,
     async wait(signal) {

@@ -1,8 +1,10 @@
 /** Time as a dependency: everything that waits takes a Clock and a signal, so tests decide when time passes. */
 
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, for people and to compare with what others wrote down. It is set, forward and back. */
   now(): number;
+  /** Milliseconds since some moment in the past; only ever goes on. For how long something takes, and when something is due. */
+  monotonic(): number;
   /** Resolves after `ms`; rejects with the signal's reason when it aborts first. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
@@ -12,6 +14,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => Math.floor(performance.now()),
   async sleep(ms, signal) {
     for (let left = ms; ; left -= LONGEST_TIMER_MS) {
       await oneTimer(Math.min(left, LONGEST_TIMER_MS), signal);

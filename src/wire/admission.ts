@@ -211,14 +211,14 @@ function createRefusalLog(logger: Logger, clock: Clock): RefusalLog {
     note(path, peer, error) {
       total += 1;
       const known = peers.get(peer);
-      if (known !== undefined && clock.now() - known.toldAt < QUIET_MS) {
+      if (known !== undefined && clock.monotonic() - known.toldAt < QUIET_MS) {
         known.unsaid += 1;
         return;
       }
-      if (known === undefined && !makeRoom(peers, clock.now() - QUIET_MS)) {
+      if (known === undefined && !makeRoom(peers, clock.monotonic() - QUIET_MS)) {
         return;
       }
-      peers.set(peer, { toldAt: clock.now(), unsaid: 0 });
+      peers.set(peer, { toldAt: clock.monotonic(), unsaid: 0 });
       const facts = { peer, call: path, reason: refusalReason(error), refused: 1 + (known?.unsaid ?? 0), total };
       logger.warn({ ...facts, why: toError(error).message }, 'call refused at the door');
     },

@@ -4,6 +4,8 @@ import { abortReason, type Clock } from '../../src/runtime/clock.ts';
 export interface ManualClock extends Clock {
   /** Moves time forward, waking sleepers in order of their deadlines; lets promises settle in between. */
   advance(ms: number): Promise<void>;
+  /** Sets the time of day, as an operator or NTP does: nobody sleeps longer or shorter for it. */
+  set(byMs: number): void;
   /** How many sleep right now. */
   sleepers(): number;
 }
@@ -15,9 +17,14 @@ interface Sleeper {
 
 export function createManualClock(startMs = 1_000_000): ManualClock {
   let now = startMs;
+  let setByMs = 0;
   const sleepers = new Set<Sleeper>();
   return {
-    now: () => now,
+    now: () => now + setByMs,
+    monotonic: () => now,
+    set(byMs) {
+      setByMs += byMs;
+    },
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         signal.throwIfAborted();

@@ -46,7 +46,7 @@ export async function followCore(parts: CoreLinkParts, signal: AbortSignal): Pro
       for await (const directive of oneSession(parts, core, signal)) {
         core.takesUnreached = directive.takesUnreached === true;
         log.set('following');
-        orders.set({ ...directive, receivedAtMs: clock.now() });
+        orders.set({ ...directive, receivedAtMs: clock.monotonic() });
       }
       signal.throwIfAborted();
       log.set('waiting', new OperationalError('WIRE.UNREACHABLE', 'core ended the session'));
@@ -55,7 +55,7 @@ export async function followCore(parts: CoreLinkParts, signal: AbortSignal): Pro
       log.set('waiting', toError(error));
       // Core has answered, and it is a no: whoever waits for its first word need wait no longer.
       if (isOperational(error, 'WIRE.REFUSED') && orders.get() === undefined) {
-        orders.set({ kind: 'none', receivedAtMs: clock.now() });
+        orders.set({ kind: 'none', receivedAtMs: clock.monotonic() });
       }
     }
     await pause.wait(signal);

@@ -61,7 +61,7 @@ async function carryOut(order: ServeOrder, parts: DeliverParts, signal: AbortSig
     return;
   }
   const outcome = await serveInstead(delivered.pieces, { ...parts, logger }, signal);
-  const durationMs = parts.clock.now() - order.receivedAtMs;
+  const durationMs = parts.clock.monotonic() - order.receivedAtMs;
   const last = standing.get();
   if (outcome.kind === 'applied') {
     logger.info({ durationMs, stage: 'applied' }, 'applied');
@@ -106,9 +106,9 @@ type Served =
 
 async function serveInstead(file: readonly Piece[], parts: DeliverParts, signal: AbortSignal): Promise<Served> {
   const { localise, stage, clock, logger } = parts;
-  const begunAt = clock.now();
+  const begunAt = clock.monotonic();
   const fitted = localise(file);
-  const fittedAt = clock.now();
+  const fittedAt = clock.monotonic();
   if (findDaemonDirective(fitted.head) === 'on') {
     return { kind: 'refused', reason: 'the file says "daemon on;", and NGINX must stay in the foreground' };
   }
@@ -119,7 +119,7 @@ async function serveInstead(file: readonly Piece[], parts: DeliverParts, signal:
     signal.throwIfAborted();
     return { kind: 'refused', reason: `the file cannot be written: ${toError(error).message}` };
   }
-  const durations = { fitMs: fittedAt - begunAt, writeMs: clock.now() - fittedAt };
+  const durations = { fitMs: fittedAt - begunAt, writeMs: clock.monotonic() - fittedAt };
   logger.debug({ stage: 'staged', sizeBytes: bytes.byteLength, ...durations }, 'staged');
   const outcome = await parts.reload(signal);
   if (outcome.kind === 'refused') {

@@ -31,9 +31,9 @@ export function createSightings(clock: Clock): Sightings {
   const due = createTrigger();
 
   function forgetStale(): void {
-    const now = clock.now();
+    const now = clock.monotonic();
     for (const [key, { atMs }] of seen) {
-      if (Math.abs(now - atMs) > STALE_MS) {
+      if (now - atMs > STALE_MS) {
         seen.delete(key);
       }
     }
@@ -47,7 +47,7 @@ export function createSightings(clock: Clock): Sightings {
       if (!seen.has(key) && seen.size >= MAX_UNREACHED) {
         return false;
       }
-      seen.set(key, { address, atMs: clock.now() });
+      seen.set(key, { address, atMs: clock.monotonic() });
       noted.fire();
       return true;
     },

@@ -37,7 +37,7 @@ export async function reload(parts: ReloadParts, signal: AbortSignal): Promise<R
   await complaints.clear();
   signal.throwIfAborted();
   send();
-  const sentAt = clock.now();
+  const sentAt = clock.monotonic();
   parts.logger.debug({ stage: 'sent' }, 'SIGHUP sent');
   for (;;) {
     const exchange = exchanged();
@@ -48,7 +48,7 @@ export async function reload(parts: ReloadParts, signal: AbortSignal): Promise<R
     if (isFinal(words)) {
       return { kind: 'refused', reason: words };
     }
-    const waitedMs = clock.now() - sentAt;
+    const waitedMs = clock.monotonic() - sentAt;
     if (waitedMs > GIVE_UP_MS) {
       return { kind: 'refused', reason: `NGINX did not finish the reload within ${GIVE_UP_MS / 1_000} s` };
     }
@@ -59,7 +59,7 @@ export async function reload(parts: ReloadParts, signal: AbortSignal): Promise<R
 type Exchange = 'not-begun' | 'under-way' | 'done';
 
 /** Call before SIGHUP; what it returns says how far the exchange of the workers is. */
-function watchExchange(pid: number, clock: Pick<Clock, 'now'>): () => Exchange {
+function watchExchange(pid: number, clock: Pick<Clock, 'monotonic'>): () => Exchange {
   const old = new Set(acceptingWorkers(pid));
   return old.size > 0 ? byTitles(pid, old) : byTime(pid, clock);
 }
@@ -93,16 +93,16 @@ function byTitles(pid: number, old: ReadonlySet<number>): () => Exchange {
 /** Where titles cannot be read: old workers are told to finish 100 ms after the new ones were made (`ngx_master_process_cycle`). */
 const TOLD_BY_THEN_MS = 300;
 
-function byTime(pid: number, clock: Pick<Clock, 'now'>): () => Exchange {
+function byTime(pid: number, clock: Pick<Clock, 'monotonic'>): () => Exchange {
   const old = new Set(childrenOf(pid));
   let begunAt: number | undefined;
   return () => {
     if (begunAt === undefined && childrenOf(pid).some((child) => !old.has(child))) {
-      begunAt = clock.now();
+      begunAt = clock.monotonic();
     }
     if (begunAt === undefined) {
       return 'not-begun';
     }
-    return clock.now() - begunAt >= TOLD_BY_THEN_MS ? 'done' : 'under-way';
+    return clock.monotonic() - begunAt >= TOLD_BY_THEN_MS ? 'done' : 'under-way';
   };
 }

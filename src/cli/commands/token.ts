@@ -122,9 +122,9 @@ async function untilDone(
   { signal }: CliTools,
   clock: Clock = systemClock,
 ): Promise<RotateReport> {
-  const endAtMs = clock.now() + timeoutMs;
+  const endAtMs = clock.monotonic() + timeoutMs;
   let report = begun;
-  while (!isDone(report) && clock.now() < endAtMs) {
+  while (!isDone(report) && clock.monotonic() < endAtMs) {
     await clock.sleep(LOOK_MS, signal);
     const next = await core.rotateTokens({ ...request, look: true }, signal);
     for (const [at, token] of next.tokens.entries()) {

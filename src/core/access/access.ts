@@ -110,8 +110,8 @@ interface Desk extends AccessTools {
 function atMostEvery(ms: number, clock: Clock, act: () => void): () => void {
   let last = Number.NEGATIVE_INFINITY;
   return () => {
-    if (clock.now() - last >= ms) {
-      last = clock.now();
+    if (clock.monotonic() - last >= ms) {
+      last = clock.monotonic();
       act();
     }
   };

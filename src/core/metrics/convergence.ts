@@ -15,7 +15,7 @@ import type { CORE_STAGES } from './definitions.ts';
 export interface ConvergenceParts {
   readonly board: Pick<Board, 'extensions'>;
   readonly snapshots: ReadableCell<Snapshot>;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly onStage: (stage: Exclude<keyof typeof CORE_STAGES, 'store'>, ms: number) => void;
   readonly onRevision: (extension: string) => void;
 }
@@ -33,7 +33,7 @@ const MAX_UNDER_WAY = 256;
 export function createConvergence(parts: ConvergenceParts): Component {
   let pictureAt: number | undefined;
   const notePicture = (): void => {
-    pictureAt = parts.clock.now();
+    pictureAt = parts.clock.monotonic();
   };
   return {
     name: 'metrics.convergence',
@@ -83,7 +83,7 @@ function createWay(extension: ExtensionBoard, { clock, onStage, onRevision }: Co
     if (sessions.some(({ artifactDigest }) => artifactDigest !== artifact.digest)) {
       return;
     }
-    const now = clock.now();
+    const now = clock.monotonic();
     for (const { sequence, beganAt, answeredAt } of underWay) {
       if (sequence <= revision.sequence && answeredAt !== undefined) {
         onStage('deliver', now - answeredAt);
@@ -98,14 +98,14 @@ function createWay(extension: ExtensionBoard, { clock, onStage, onRevision }: Co
     revised(sequence, beganAt) {
       onRevision(extension.settings.name);
       if (beganAt !== undefined) {
-        const revisedAt = clock.now();
+        const revisedAt = clock.monotonic();
         onStage('build', revisedAt - beganAt);
         underWay = [...underWay, { sequence, beganAt, revisedAt, answeredAt: undefined }].slice(-MAX_UNDER_WAY);
       }
     },
     answered() {
       const newest = extension.rendered.get()?.revision.sequence ?? 0;
-      const now = clock.now();
+      const now = clock.monotonic();
       for (const change of underWay) {
         if (change.sequence <= newest && change.answeredAt === undefined) {
           change.answeredAt = now;

@@ -36,7 +36,7 @@ export interface BoardParts {
   readonly feed: () => FeedStatus;
 }
 
-export function createCoreMetrics(version: string, clock: Pick<Clock, 'now'>): CoreMetrics {
+export function createCoreMetrics(version: string, clock: Pick<Clock, 'monotonic'>): CoreMetrics {
   const metrics = createMetrics(CORE_METRICS);
   readProcess(metrics, { component: 'core', version });
   return {

@@ -12,21 +12,21 @@ export interface EngineWatcher {
 
 type Calls = Omit<EngineApi, 'events'>;
 
-export function watchedEngine(engine: EngineApi, clock: Pick<Clock, 'now'>, watcher: EngineWatcher): EngineApi {
+export function watchedEngine(engine: EngineApi, clock: Pick<Clock, 'monotonic'>, watcher: EngineWatcher): EngineApi {
   const fail = (call: string, error: unknown): void =>
     watcher.onFailure(call, isOperational(error) ? error.code : 'other');
 
   function timed<Name extends keyof Calls>(call: Name): EngineApi[Name] {
     const ask = engine[call].bind(engine) as (...args: unknown[]) => Promise<unknown>;
     const asked = async (...args: unknown[]): Promise<unknown> => {
-      const begunAt = clock.now();
+      const begunAt = clock.monotonic();
       try {
         const answer = await ask(...args);
-        watcher.onCall(call, clock.now() - begunAt);
+        watcher.onCall(call, clock.monotonic() - begunAt);
         return answer;
       } catch (error) {
         if (!args.some((arg) => arg instanceof AbortSignal && arg.aborted)) {
-          watcher.onCall(call, clock.now() - begunAt);
+          watcher.onCall(call, clock.monotonic() - begunAt);
           fail(call, error);
         }
         throw error;

@@ -23,7 +23,7 @@ export interface Looks {
 }
 
 export interface LooksParts {
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** A service whose tasks did not change has the same array. */
   readonly tasksOf: (serviceId: string) => readonly Task[];
   /** Hears how each series of looks at a service ended. */
@@ -58,17 +58,13 @@ export function createLooks({ clock, tasksOf, onLooked }: LooksParts): Looks {
 
   const isLooking = (entry: Entry): boolean => entry.done !== undefined;
 
-  /** Clocks are set back: nobody waits longer than the longest rest. */
-  function isOver({ atMs }: Entry): boolean {
-    const now = clock.now();
-    return now >= atMs || atMs - now > LONGEST_REST_MS;
-  }
+  const isOver = ({ atMs }: Entry): boolean => clock.monotonic() >= atMs;
 
   /** A service that nobody speaks of for as long again begins anew. */
   function forgetRested(): void {
-    const now = clock.now();
+    const now = clock.monotonic();
     for (const [id, entry] of entries) {
-      if (!isLooking(entry) && Math.abs(now - entry.atMs) > LONGEST_REST_MS) {
+      if (!isLooking(entry) && now - entry.atMs > LONGEST_REST_MS) {
         entries.delete(id);
       }
     }
@@ -77,7 +73,7 @@ export function createLooks({ clock, tasksOf, onLooked }: LooksParts): Looks {
   function rest(entry: Entry, restMs: number): void {
     entry.done = undefined;
     entry.restMs = restMs;
-    entry.atMs = clock.now() + restMs;
+    entry.atMs = clock.monotonic() + restMs;
   }
 
   function onward(id: string, entry: Entry): void {
@@ -93,7 +89,7 @@ export function createLooks({ clock, tasksOf, onLooked }: LooksParts): Looks {
       return;
     }
     entry.done = (entry.done ?? 0) + 1;
-    entry.atMs = clock.now() + gapMs;
+    entry.atMs = clock.monotonic() + gapMs;
   }
 
   return {
@@ -106,7 +102,7 @@ export function createLooks({ clock, tasksOf, onLooked }: LooksParts): Looks {
         const mayBegin = entry === undefined || (!isLooking(entry) && isOver(entry));
         if (mayBegin && looking < MAX_AT_A_TIME) {
           looking += 1;
-          entries.set(id, { known: tasksOf(id), done: 0, atMs: clock.now(), restMs: entry?.restMs ?? 0 });
+          entries.set(id, { known: tasksOf(id), done: 0, atMs: clock.monotonic(), restMs: entry?.restMs ?? 0 });
           trigger.fire();
         }
       }
@@ -124,7 +120,7 @@ export function createLooks({ clock, tasksOf, onLooked }: LooksParts): Looks {
       }
     },
     nextInMs() {
-      const now = clock.now();
+      const now = clock.monotonic();
       const waits = [...entries.values()].flatMap((entry) =>
         isLooking(entry) ? [isOver(entry) ? 0 : entry.atMs - now] : [],
       );
@@ -139,15 +135,14 @@ interface Budget {
   waitMs(): number;
 }
 
-function createBudget(clock: Pick<Clock, 'now'>): Budget {
+function createBudget(clock: Pick<Clock, 'monotonic'>): Budget {
   let left = BURST;
-  let countedAtMs = clock.now();
+  let countedAtMs = clock.monotonic();
 
   function refill(): void {
-    const passedMs = clock.now() - countedAtMs;
-    // A clock that was set back, or ahead, is worth nothing.
-    if (passedMs < 0 || left >= BURST) {
-      countedAtMs = clock.now();
+    const passedMs = clock.monotonic() - countedAtMs;
+    if (left >= BURST) {
+      countedAtMs = clock.monotonic();
       return;
     }
     const more = Math.floor(passedMs / REFILL_MS);
@@ -166,7 +161,7 @@ function createBudget(clock: Pick<Clock, 'now'>): Budget {
     },
     waitMs() {
       refill();
-      return left > 0 ? 0 : Math.max(0, countedAtMs + REFILL_MS - clock.now());
+      return left > 0 ? 0 : Math.max(0, countedAtMs + REFILL_MS - clock.monotonic());
     },
   };
 }

@@ -20,7 +20,7 @@ const MAX_FILTERED = 200;
 export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFeedOptions): TaskFeed {
   return {
     async run({ picture, converging, lookNow, servicesListed, looks, missesServiceOf, refresh }, signal) {
-      let nextFullAt = clock.now();
+      let nextFullAt = clock.monotonic();
       /** Woken for some services alone: where none is to be looked at, nothing is listed. */
       let forSome = false;
       for (;;) {
@@ -28,8 +28,8 @@ export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFee
         const suspects = looks.due();
         const serviceIds = [...new Set([...suspects, ...converging()])].slice(0, MAX_FILTERED);
         const since = picture.mark();
-        if (clock.now() >= nextFullAt || (serviceIds.length === 0 && !forSome)) {
-          nextFullAt = clock.now() + options.pollMs;
+        if (clock.monotonic() >= nextFullAt || (serviceIds.length === 0 && !forSome)) {
+          nextFullAt = clock.monotonic() + options.pollMs;
           const tasks = await engine.listTasks(signal, { known: picture.known.tasks });
           picture.acceptTasks({ kind: 'all', tasks }, since);
           if (missesServiceOf(tasks)) {
@@ -41,13 +41,13 @@ export function createPollFeed(engine: EngineApi, clock: Clock, options: PollFee
         }
         looks.looked(suspects);
         const waitMs = converging().length > 0 ? options.convergingMs : options.pollMs;
-        const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.now()));
+        const leftMs = Math.min(waitMs, Math.max(0, nextFullAt - clock.monotonic()));
         const looksMs = looks.nextInMs();
         const triggers = [lookNow, servicesListed, looks.trigger];
         const fired = await waitForAny(Math.min(leftMs, looksMs), triggers, clock, signal);
         forSome = fired.has(servicesListed) || fired.has(looks.trigger) || looksMs < leftMs;
         if (fired.has(lookNow)) {
-          nextFullAt = clock.now();
+          nextFullAt = clock.monotonic();
         }
       }
     },

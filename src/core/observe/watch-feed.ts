@@ -268,18 +268,17 @@ async function stayLive(
   const { clock } = tools;
   const { looks } = stream.context;
   let open: readonly Question[] = [];
-  let nextCheckAt = clock.now() + (checkNow ? 0 : options.driftMs);
+  let nextCheckAt = clock.monotonic() + (checkNow ? 0 : options.driftMs);
   listener.onLive(reasonOf(memory));
   for (;;) {
-    // Clocks are set back.
-    if (clock.now() >= nextCheckAt || nextCheckAt - clock.now() > options.driftMs) {
+    if (clock.monotonic() >= nextCheckAt) {
       open = await checkDrift(stream, inbox, open, 'everything', signal);
-      nextCheckAt = clock.now() + options.driftMs;
+      nextCheckAt = clock.monotonic() + options.driftMs;
     }
     const suspects = looks.due();
     open = await checkDrift(stream, inbox, open, suspects, signal);
     looks.looked(suspects);
-    const leftMs = Math.min(nextCheckAt - clock.now(), looks.nextInMs(), overdueInMs(open, clock.now()));
+    const leftMs = Math.min(nextCheckAt - clock.monotonic(), looks.nextInMs(), overdueInMs(open, clock.monotonic()));
     await waitForAny(Math.max(0, leftMs), [looks.trigger], clock, signal);
   }
 }
@@ -315,7 +314,7 @@ async function checkDrift(
 ): Promise<readonly Question[]> {
   const removed = inbox.takeRemoved();
   const open = before.filter((one) => ('version' in one ? one.version > memory.heard : !removed.has(one.goneId)));
-  const overdue = open.filter(({ atMs }) => Math.abs(tools.clock.now() - atMs) >= OVERDUE_MS).length;
+  const overdue = open.filter(({ atMs }) => tools.clock.monotonic() - atMs >= OVERDUE_MS).length;
   const list = what === 'everything' ? listEverything : listTasksOf(what);
   const learnt =
     what.length === 0 ? [] : await quietly(() => list(engine, context.picture, inbox, signal), tools, signal);
@@ -330,7 +329,7 @@ async function checkDrift(
     tools.logger.warn({ area: 'feed', repairs, total: memory.repairs, missed: missed.slice(0, 5) }, 'drift repaired');
     throw watchFailure('broken', `the drift check found ${repairs} changes that the stream had left out`);
   }
-  const atMs = tools.clock.now();
+  const atMs = tools.clock.monotonic();
   const asked = judged.flatMap(({ gone, id, version }): readonly Question[] =>
     gone ? [{ atMs, goneId: id }] : version === undefined ? [] : [{ atMs, version }],
   );

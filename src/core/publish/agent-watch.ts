@@ -47,7 +47,7 @@ export function createAgentWatch(clock: Clock): AgentWatch {
       if (agents === undefined) {
         return { presence: 'absent', holdMs: undefined };
       }
-      const now = clock.now();
+      const now = clock.monotonic();
       const within = (id: string) => (before?.has(id) === true ? SESSION_AGAIN_WITHIN_MS : SESSION_WITHIN_MS);
       deadlines = new Map(coreWasReached ? running.map((id) => [id, deadlines.get(id) ?? now + within(id)]) : []);
       const connected = new Set(agents.sessions.map(({ taskId }) => taskId));

@@ -75,7 +75,7 @@ export function createMemory(clock: Clock): Memory {
   let taken = 0;
 
   function hasJustFailed(service: ServiceObject): boolean {
-    const sinceMs = clock.now() - (writtenAtMs.get(service.id) ?? Number.NEGATIVE_INFINITY);
+    const sinceMs = clock.monotonic() - (writtenAtMs.get(service.id) ?? Number.NEGATIVE_INFINITY);
     return isRolledBack(service) && sinceMs < RETRY_AFTER_MS;
   }
 
@@ -90,7 +90,7 @@ export function createMemory(clock: Clock): Memory {
       }
       if (step.kind === 'update-service') {
         written.set(step.service.id, appliedOf(step.spec));
-        writtenAtMs.set(step.service.id, clock.now());
+        writtenAtMs.set(step.service.id, clock.monotonic());
         failed.delete(step.service.id);
         contests.wrote(step);
       }
@@ -118,7 +118,8 @@ export function createMemory(clock: Clock): Memory {
     hasJustFailed,
     isRolling: ({ id, updateState }) =>
       updateState === 'updating' ||
-      (updateState === 'none' && clock.now() - (writtenAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < ROLL_BEGINS_MS),
+      (updateState === 'none' &&
+        clock.monotonic() - (writtenAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < ROLL_BEGINS_MS),
     noteTooLarge: (bytes) => {
       tooLarge = Math.min(tooLarge, bytes);
     },
@@ -143,13 +144,13 @@ function createPresence(clock: Clock) {
         if (observed[role] !== undefined) {
           made(role);
         } else if (present.has(role) && !missingSince.has(role)) {
-          missingSince.set(role, clock.now());
+          missingSince.set(role, clock.monotonic());
         }
       }
     },
     holdCreate(role: Role): number {
       const since = missingSince.get(role);
-      return since === undefined ? 0 : Math.max(0, since + RECREATE_AFTER_MS - clock.now());
+      return since === undefined ? 0 : Math.max(0, since + RECREATE_AFTER_MS - clock.monotonic());
     },
   };
 }
@@ -187,9 +188,9 @@ function createContests(clock: Clock) {
     },
     isContested: ({ role, spec }: UpdateStep): boolean => achieved.get(role) === appliedOf(spec),
     holdRewrite(role: Role): number {
-      const { rewrites, since = clock.now() } = contests.get(role) ?? { rewrites: 0 };
+      const { rewrites, since = clock.monotonic() } = contests.get(role) ?? { rewrites: 0 };
       contests.set(role, { rewrites, since });
-      return Math.max(0, since + REWRITE_AFTER_MS * 2 ** Math.min(rewrites, MAX_DOUBLINGS) - clock.now());
+      return Math.max(0, since + REWRITE_AFTER_MS * 2 ** Math.min(rewrites, MAX_DOUBLINGS) - clock.monotonic());
     },
   };
 }

@@ -200,7 +200,7 @@ async function reconcileLoop(publishing: Publishing, look: Look, signal: AbortSi
   await look.trigger.wait(signal);
   for (;;) {
     backoff.begin();
-    const untilWholeMs = wholeAtMs === undefined ? undefined : wholeAtMs - clock.now();
+    const untilWholeMs = wholeAtMs === undefined ? undefined : wholeAtMs - clock.monotonic();
     const storeInMs = artifactAlone(publishing, look, untilWholeMs);
     if (storeInMs !== undefined) {
       await waitOrDue(earliest([storeInMs, untilWholeMs]), look, clock, signal);
@@ -213,7 +213,7 @@ async function reconcileLoop(publishing: Publishing, look: Look, signal: AbortSi
     } else {
       // A reconciliation is short, so no attempt would ever count as a healthy spell by its length.
       backoff = createBackoff(clock);
-      wholeAtMs = outcome.holdMs === undefined ? undefined : clock.now() + outcome.holdMs;
+      wholeAtMs = outcome.holdMs === undefined ? undefined : clock.monotonic() + outcome.holdMs;
       await waitOrDue(outcome.holdMs, look, clock, signal);
     }
   }

@@ -180,7 +180,7 @@ async function executeOne(
   view: OwnView,
   signal: AbortSignal,
 ): Promise<OperationalError | undefined> {
-  const startedAt = clock.now();
+  const startedAt = clock.monotonic();
   try {
     note(step, await executeStep(engine, step, signal), view);
   } catch (error) {
@@ -195,7 +195,7 @@ async function executeOne(
   if (step.kind === 'create-config' && (step.purpose === 'store' || watches.store.dueInMs() === 0)) {
     watches.store.done();
   }
-  logger.info({ ...factsOf(step), durationMs: clock.now() - startedAt }, 'step executed');
+  logger.info({ ...factsOf(step), durationMs: clock.monotonic() - startedAt }, 'step executed');
   return undefined;
 }
 

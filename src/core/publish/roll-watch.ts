@@ -30,7 +30,7 @@ export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
   return {
     async look(snapshot, names, signal) {
       const unsettled = snapshot.services.filter((service) => names.has(service.name) && !isSettled(service, snapshot));
-      const now = clock.now();
+      const now = clock.monotonic();
       unsettledSince = new Map(unsettled.map(({ id }) => [id, unsettledSince.get(id) ?? now]));
       const waiting = unsettled.flatMap(({ id }) => tasksOf(snapshot, id).filter(isWaiting));
       waitingSince = new Map(waiting.map(({ id }) => [id, waitingSince.get(id) ?? now]));

@@ -42,11 +42,11 @@ export function createSettling(clock: Clock, { quietMs, atMostMs, apartMs }: Pac
       if (key === undefined) {
         waiting = undefined;
       } else if (waiting?.key !== key) {
-        waiting = { key, changedAtMs: clock.now(), sinceMs: waiting?.sinceMs ?? clock.now() };
+        waiting = { key, changedAtMs: clock.monotonic(), sinceMs: waiting?.sinceMs ?? clock.monotonic() };
       }
     },
     done() {
-      doneAtMs = clock.now();
+      doneAtMs = clock.monotonic();
       waiting = undefined;
     },
     dueInMs() {
@@ -54,7 +54,7 @@ export function createSettling(clock: Clock, { quietMs, atMostMs, apartMs }: Pac
         return 0;
       }
       const settled = Math.min(waiting.changedAtMs + quietMs, waiting.sinceMs + atMostMs);
-      return Math.max(0, Math.max(settled, doneAtMs + apartMs) - clock.now());
+      return Math.max(0, Math.max(settled, doneAtMs + apartMs) - clock.monotonic());
     },
   };
 }

@@ -14,11 +14,12 @@ export function createUnusedWatch(clock: Clock): UnusedWatch {
   let since: ReadonlyMap<string, number> = new Map();
   return {
     note(ids) {
-      since = new Map(ids.map((id) => [id, since.get(id) ?? clock.now()]));
+      since = new Map(ids.map((id) => [id, since.get(id) ?? clock.monotonic()]));
     },
-    overdue: (lingerMs) => new Set([...since].filter(([, start]) => clock.now() - start >= lingerMs).map(([id]) => id)),
+    overdue: (lingerMs) =>
+      new Set([...since].filter(([, start]) => clock.monotonic() - start >= lingerMs).map(([id]) => id)),
     dueInMs(lingerMs) {
-      const left = [...since.values()].map((start) => start + lingerMs - clock.now()).filter((ms) => ms > 0);
+      const left = [...since.values()].map((start) => start + lingerMs - clock.monotonic()).filter((ms) => ms > 0);
       return left.length === 0 ? undefined : Math.min(...left);
     },
   };

@@ -28,8 +28,9 @@ export function createWorkerWatch(clock: Clock): WorkerWatch {
       const workers = workersIn(nodes);
       const isOneThere = isAWorkerThere(nodes);
       areLost = workers.length > 0 && (areLost ?? standIn);
-      since = workers.length > 0 && areLost === isOneThere ? (since ?? clock.now()) : undefined;
-      const leftMs = since === undefined ? undefined : since + (areLost ? BACK_AFTER_MS : LOST_AFTER_MS) - clock.now();
+      since = workers.length > 0 && areLost === isOneThere ? (since ?? clock.monotonic()) : undefined;
+      const leftMs =
+        since === undefined ? undefined : since + (areLost ? BACK_AFTER_MS : LOST_AFTER_MS) - clock.monotonic();
       if (leftMs === undefined || leftMs > 0) {
         return { areLost, dueInMs: leftMs };
       }

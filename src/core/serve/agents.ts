@@ -42,7 +42,7 @@ export interface AgentsDeskParts {
   readonly board: Pick<Board, 'setFindings'>;
   /** Names this life of core. */
   readonly epoch: string;
-  readonly clock: Pick<Clock, 'now' | 'sleep'>;
+  readonly clock: Pick<Clock, 'now' | 'monotonic' | 'sleep'>;
   /** Default: no limit. */
   readonly reloadsPerMinute?: number | undefined;
   /** Hears what proxies could not reach, of each session as often as an agent of ours says it. Default: nobody does. */
@@ -96,8 +96,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
 
   /** What several reports changed within `GATHER_MS` is published together, at the latest when the session of the first of them ends. */
   async function publishReports(scope: AbortSignal): Promise<void> {
-    // Clocks are set back.
-    const waitMs = Math.min(heardAtMs + GATHER_MS - clock.now(), GATHER_MS);
+    const waitMs = heardAtMs + GATHER_MS - clock.monotonic();
     if (isHeld) {
       return;
     }
@@ -115,7 +114,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
   /** Nothing, when something else published it meanwhile. */
   function publishHeld(): void {
     if (isHeld) {
-      heardAtMs = clock.now();
+      heardAtMs = clock.monotonic();
       publish();
     }
   }
@@ -129,7 +128,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
       if (closedAtMs === Number.POSITIVE_INFINITY) {
         await parted.wait(signal);
       } else {
-        await clock.sleep(Math.max(0, closedAtMs + REMEMBER_MS - clock.now()), signal);
+        await clock.sleep(Math.max(0, closedAtMs + REMEMBER_MS - clock.monotonic()), signal);
         settleFindings();
       }
     }
@@ -138,7 +137,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
   /** Equal findings of several proxies are one. */
   function settleFindings(): void {
     for (const [taskId, { closedAtMs }] of said) {
-      if (closedAtMs !== undefined && clock.now() - closedAtMs >= REMEMBER_MS) {
+      if (closedAtMs !== undefined && clock.monotonic() - closedAtMs >= REMEMBER_MS) {
         said.delete(taskId);
       }
     }
@@ -192,7 +191,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
       open.delete(taskId);
       const last = said.get(taskId);
       if (last !== undefined) {
-        said.set(taskId, { ...last, closedAtMs: clock.now() });
+        said.set(taskId, { ...last, closedAtMs: clock.monotonic() });
         parted.fire();
       }
       publish();
@@ -260,7 +259,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
       if (next.artifact.digest !== told?.artifact.digest) {
         // Whatever waits for the budget, what is sent is the newest.
         told = (await affordable(next, told, budget, signal)) ?? next;
-        budget.told(clock.now());
+        budget.told(clock.monotonic());
         if (recent[0]?.digest !== told.artifact.digest) {
           remember(told.artifact);
         }
@@ -282,7 +281,7 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
   ): Promise<Rendered | undefined> {
     let newest: Rendered | undefined = next;
     for (;;) {
-      const waitMs = budget.waitMs(clock.now());
+      const waitMs = budget.waitMs(clock.monotonic());
       if (waitMs === 0 || newest === undefined || mayNotWait(newest, told)) {
         return newest;
       }
@@ -322,13 +321,13 @@ export function createAgentsDesk(parts: AgentsDeskParts): AgentsDesk {
 }
 
 /** Counts anew each second. */
-function createRate(clock: Pick<Clock, 'now'>, perSecond: number): { isExceeded(): boolean } {
+function createRate(clock: Pick<Clock, 'monotonic'>, perSecond: number): { isExceeded(): boolean } {
   let sinceMs = Number.NEGATIVE_INFINITY;
   let count = 0;
   return {
     isExceeded() {
-      const now = clock.now();
-      if (Math.abs(now - sinceMs) >= 1_000) {
+      const now = clock.monotonic();
+      if (now - sinceMs >= 1_000) {
         sinceMs = now;
         count = 0;
       }

@@ -31,7 +31,7 @@ export interface ServeFacts {
   readonly epoch: string;
   readonly taskFeed: () => StatusReport['taskFeed'];
   /** Default: the system's. */
-  readonly clock?: Pick<Clock, 'now' | 'sleep'>;
+  readonly clock?: Pick<Clock, 'now' | 'monotonic' | 'sleep'>;
   /** See `ReloadsPerMinute` of config.toml; default: no limit. */
   readonly reloadsPerMinute?: number | undefined;
   /** Has services looked at that proxies could not reach; default: nobody looks. */

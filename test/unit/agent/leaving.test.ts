@@ -51,6 +51,7 @@ afterEach(async () => {
 /** The delay is over when the test says so; everything else takes its time. */
 const clock: Clock = {
   now: () => systemClock.now(),
+  monotonic: () => systemClock.monotonic(),
   sleep(ms, signal) {
     if (ms !== DELAY_MS) {
       return systemClock.sleep(ms, signal);

@@ -61,7 +61,7 @@ describe('the counts', () => {
   const world = () => {
     const time = { now: 0 };
     const metrics = createMetrics(ROUTE_METRICS);
-    const counts = createRouteCounts(metrics, { now: () => time.now });
+    const counts = createRouteCounts(metrics, { monotonic: () => time.now });
     const lines = async () => (await metrics.text()).split('\n');
     return { time, counts, lines };
   };

@@ -7,7 +7,7 @@ const other = createFinding('LABEL.UNKNOWN', 'There is no such label.', { servic
 
 it('a missing secret is told of when it is missing for a second, everything else at once', () => {
   let now = 10_000;
-  const young = createYoungFindings({ now: () => now });
+  const young = createYoungFindings({ monotonic: () => now });
   expect(young.look([other, missing('a')])).toEqual({ told: [other], dueInMs: 1_000 });
   now += 600;
   expect(young.look([other, missing('a'), missing('b')])).toEqual({ told: [other], dueInMs: 400 });
@@ -22,7 +22,7 @@ it('a missing secret is told of when it is missing for a second, everything else
 
 it('one that was there meanwhile begins anew', () => {
   let now = 0;
-  const young = createYoungFindings({ now: () => now });
+  const young = createYoungFindings({ monotonic: () => now });
   young.look([missing('a')]);
   now += 900;
   expect(young.look([])).toEqual({ told: [], dueInMs: undefined });

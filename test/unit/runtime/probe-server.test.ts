@@ -87,7 +87,7 @@ describe('createProbeServer', () => {
         }
         return Promise.resolve({ host: '127.0.0.1', port });
       },
-      clock: { now: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) },
+      clock: { now: () => 0, monotonic: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) },
     });
     expect((await ask(`${base}/healthz`))[0]).toBe(200);
     expect(lines.filter((line) => line.includes('"level":"warn"'))).toHaveLength(1);

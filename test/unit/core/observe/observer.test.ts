@@ -189,6 +189,17 @@ describe('the observer', () => {
     expect(seen().tasks).toMatchObject([{ desiredState: 'shutdown' }]);
   });
 
+  it('lists all tasks in time when the time of day is set back, while a service is on the move', async () => {
+    stub.services = [service({ mode: { kind: 'replicated', replicas: 2 } }), service({ id: 'svc2', name: 'two' })];
+    stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2' })];
+    start();
+    await clock.advance(1_000);
+    clock.set(-3_600_000);
+    stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2', version: 2, desiredState: 'shutdown' })];
+    await clock.advance(POLL_MS);
+    expect(seen().tasks).toMatchObject([{}, { desiredState: 'shutdown' }]);
+  });
+
   it('looks every 250 ms at a service whose replicas are unmet, and only at that one', async () => {
     stub.services = [service({ mode: { kind: 'replicated', replicas: 2 } }), service({ id: 'svc2', name: 'calm' })];
     stub.tasks = [task(), task({ id: 'task2', serviceId: 'svc2' })];

@@ -44,6 +44,18 @@ describe('settling', () => {
     expect(store.dueInMs()).toBe(29_000);
   });
 
+  it.each([-3_600_000, 3_600_000])('goes by no time of day: one that is set by %i ms changes nothing', async (byMs) => {
+    const { clock, store } = settling();
+    store.note('a');
+    await clock.advance(5_000);
+    store.done();
+    store.note('b');
+    clock.set(byMs);
+    expect(store.dueInMs()).toBe(30_000);
+    await clock.advance(30_000);
+    expect(store.dueInMs()).toBe(0);
+  });
+
   it('forgets what was taken back', async () => {
     const { clock, store } = settling();
     store.note('a');

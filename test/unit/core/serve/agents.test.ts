@@ -263,7 +263,7 @@ describe('reports', () => {
   it('are not kept: 400 MB of them in one session leave no trace', async () => {
     const { extension, board } = setUp();
     let now = 0;
-    const clock = { now: () => (now += 60), sleep: () => new Promise<never>(() => undefined) };
+    const clock = { now: () => now, monotonic: () => (now += 60), sleep: () => new Promise<never>(() => undefined) };
     const desk = createAgentsDesk({ extension, board, epoch: 'e1', clock, logger: silent });
     async function* many(): AsyncIterable<AgentReport> {
       for (let left = 20_000; left > 0; left -= 1) {
