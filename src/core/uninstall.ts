@@ -131,8 +131,8 @@ function itemOf(kind: Item['kind']): (object: { readonly id: string; readonly na
 }
 
 /**
- * Names of services that may be core and still run: the one that ours dial (`tasks.<name>:port`), and in the stack every service that is
- * not ours and whose task definition names core's program (`core`, `run` or an image of core).
+ * Names of services that may be core and still run: the one that ours dial (`tasks.<name>:port`), and every service that is not ours and
+ * has an image of core, in the stack; outside of any, where ours dial another address (`EndpointOverride`), of those of no stack.
  */
 async function runningCores(
   engine: UninstallEngine,
@@ -141,14 +141,25 @@ async function runningCores(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const dialled = new Set(services.flatMap(dialledService));
-  const inStack =
-    owner.kind === 'stack' ? await engine.listServiceObjects([`${LABELS.stack}=${owner.stack}`], signal) : [];
-  const cores = new Set([...dialled, ...inStack.filter(looksLikeCore).map(({ name }) => name)]);
+  const isElsewhere = services.length > 0 && dialled.size === 0;
+  const others = owner.kind === 'stack' || isElsewhere ? await neighbours(engine, owner, signal) : [];
+  const cores = new Set([...dialled, ...others.filter(looksLikeCore).map(({ name }) => name)]);
   const candidates = (await engine.listServices(signal)).filter(({ name }) => cores.has(name));
   const tasks = await engine.listTasks(signal, { serviceIds: candidates.map(({ id }) => id) });
   const wanted = candidates.filter(({ mode }) => mode.kind !== 'replicated' || mode.replicas > 0);
   const busy = new Set(tasks.filter(({ state }) => state === 'running').map(({ serviceId }) => serviceId));
   return [...new Set([...wanted, ...candidates.filter(({ id }) => busy.has(id))])].map(({ name }) => name);
+}
+
+async function neighbours(
+  engine: UninstallEngine,
+  owner: Owner,
+  signal: AbortSignal,
+): Promise<readonly ServiceObject[]> {
+  if (owner.kind === 'stack') {
+    return engine.listServiceObjects([`${LABELS.stack}=${owner.stack}`], signal);
+  }
+  return (await engine.listServiceObjects([], signal)).filter(({ labels }) => labels[LABELS.stack] === undefined);
 }
 
 function dialledService({ spec }: ServiceObject): readonly string[] {

@@ -144,6 +144,31 @@ describe('uninstall', () => {
     expect(names()).toEqual(['some_core']);
   });
 
+  it('stops while a core of no stack runs, though the services dial an EndpointOverride', async () => {
+    install('outside', undefined);
+    for (const service of fake.swarm.store.services.values()) {
+      const container = service.Spec.TaskTemplate.ContainerSpec as { Env?: readonly string[] };
+      container.Env = ['INTERLOCK_ENDPOINT=10.0.0.5:8080'];
+    }
+    fake.swarm.addService({ Name: 'web', TaskTemplate: { ContainerSpec: { Image: 'interlock/corehub:1' } } });
+    fake.swarm.addService({
+      Name: 'other_core',
+      Labels: { [LABELS.stack]: 'other' },
+      TaskTemplate: { ContainerSpec: { Image: 'interlock/core:1' } },
+    });
+    const owner: Owner = { kind: 'extensions', extensions: ['outside'] };
+    const core = fake.swarm.addService({
+      Name: 'my-core',
+      TaskTemplate: { ContainerSpec: { Image: 'interlock/core:1' } },
+    });
+
+    expect((await remove(owner)).facts).toMatchObject({ outcome: 'core-runs', cores: ['my-core'] });
+    expect(writes()).toEqual([]);
+
+    fake.swarm.api.removeService(core);
+    expect((await remove(owner)).facts.outcome).toBe('removed');
+  });
+
   it('a dry run and a no write nothing', async () => {
     install('default', 'interlock');
     const before = names();
