@@ -88,7 +88,7 @@ function countLists(engine: EngineApi): { readonly engine: EngineApi; readonly l
     listsMs: () => total + (open > 0 ? cpuMs() - since : 0),
     engine: {
       ...engine,
-      listServices: (signal) => counted(() => engine.listServices(signal)),
+      listServices: (signal, options) => counted(() => engine.listServices(signal, options)),
       listTasks: (signal, filter) => counted(() => engine.listTasks(signal, filter)),
       listNodes: (signal) => counted(() => engine.listNodes(signal)),
       listNetworks: (signal) => counted(() => engine.listNetworks(signal)),
