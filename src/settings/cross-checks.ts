@@ -22,28 +22,35 @@ export interface Claims {
   readonly metricsPort: number | undefined;
 }
 
-/** One thing that one extension claims; no two claims may have the same `scope` and `value`. */
+/** One thing that one extension claims; no two claims may have the same `scope` and `value`, unless both are shared by others. */
 interface Claim {
   readonly scope: string;
   readonly value: string | number;
   readonly path: string;
   readonly what: string;
+  /** Its table, where it does not keep other tables from claiming the same in this way; `undefined`: it does. */
+  readonly sharedBy?: string;
 }
 
 export function findClashes(extensions: readonly Claims[]): readonly SettingsProblem[] {
-  const taken = new Map<string, Claim>();
+  const taken = new Map<string, readonly Claim[]>();
   const problems: SettingsProblem[] = [];
   for (const claim of extensions.flatMap(claimsOf)) {
     const id = JSON.stringify([claim.scope, claim.value]);
-    const earlier = taken.get(id);
+    const before = taken.get(id) ?? [];
+    const earlier = before.find((other) => !mayShare(claim, other));
     if (earlier === undefined) {
-      taken.set(id, claim);
+      taken.set(id, [...before, claim]);
     } else {
       const expected = `another ${claim.what} than that of ${earlier.path}`;
       problems.push({ path: claim.path, found: describeFound(claim.value), expected });
     }
   }
   return [...problems, ...extensions.flatMap(readyPortProblems), ...extensions.flatMap(leaveDelayProblems)];
+}
+
+function mayShare({ sharedBy: one }: Claim, { sharedBy: other }: Claim): boolean {
+  return one !== undefined && other !== undefined && one !== other;
 }
 
 /** Through the routing mesh any proxy may answer, and that says nothing about the node that was asked. */
@@ -97,15 +104,19 @@ function probeClaims({ path, metricsPort, readyPort }: Claims): readonly Claim[]
   ];
 }
 
-/** A port published in ingress mode is taken on every node; host mode takes it where the tasks run, so only its own table can clash. */
+/**
+ * A port published in ingress mode is taken on every node, and Swarm refuses it to all other services, in host mode too. Host mode takes a
+ * port where the tasks run: other tables may publish the same in host mode, on other nodes.
+ */
 function publishedClaims(extension: Claims): readonly Claim[] {
-  const scope = extension.publishMode === 'ingress' ? 'ingress port' : `host port ${extension.path}`;
+  const { path, publishMode } = extension;
   const ports = [
     ['PublishedPort', extension.publishedPort],
     ['PublishedSSLPort', extension.publishedSslPort],
     ['ReadyPort', extension.readyPort],
   ] as const;
-  return ports.flatMap(([key, value]) =>
-    value === undefined ? [] : [{ scope, value, path: joinPath(extension.path, key), what: 'published port' }],
-  );
+  return ports.flatMap(([key, value]) => {
+    const claim = { scope: 'published', value: value ?? 0, path: joinPath(path, key), what: 'published port' };
+    return value === undefined ? [] : [publishMode === 'host' ? { ...claim, sharedBy: path } : claim];
+  });
 }

@@ -1,7 +1,7 @@
 /** What the next plan has to go by besides what was observed in Swarm: the mode of delivery, what is needed, what is due. */
 import { createFinding, type Finding } from '../../model/finding.ts';
 import { canonicalJson, sha256Hex } from '../../model/revision.ts';
-import { type Snapshot, tasksOf } from '../../model/snapshot.ts';
+import { type Network, type Snapshot, tasksOf } from '../../model/snapshot.ts';
 import type { Cell } from '../../runtime/cell.ts';
 import type { ExtensionSettings } from '../../settings/core-settings.ts';
 import type { DeliveryState, ExtensionBoard, Rendered } from '../board.ts';
@@ -67,7 +67,7 @@ export function lookAround(publishing: Publishing, snapshot: Snapshot, observed:
     holdMs: earliest([holdMs, watches.unused.dueInMs(patience.networkLingerMs), workers.dueInMs]),
     findings: [
       ...withoutAgent(extension, presence),
-      ...unknownNetworks(publishing, wants.networks),
+      ...unknownNetworks(publishing, wants.networks, snapshot.networks),
       ...placementFindings(extension.settings, snapshot),
     ],
   };
@@ -163,8 +163,17 @@ function newestChecked(extension: ExtensionBoard): Rendered | undefined {
 function swarmNames({ secrets, networks }: Snapshot): Pick<Desired, 'secrets' | 'networks'> {
   return {
     secrets: new Map(secrets.map(({ name, id }) => [name, id])),
-    networks: new Map(networks.map(({ name, id }) => [name, id])),
+    networks: new Map(networks.filter(canBeJoined).map(({ name, id }) => [name, id])),
   };
+}
+
+/**
+ * The Engine lists its own node's networks too, also one that has the name of an overlay. Swarm refuses those, and the ingress network, to
+ * services. It takes `bridge` and `host`, which every node has: but a proxy on `host` can be on no other network, core's neither, and of
+ * an address on `bridge` Swarm knows nothing, so nothing could be routed there.
+ */
+function canBeJoined({ scope, ingress }: Network): boolean {
+  return scope === 'swarm' && !ingress;
 }
 
 function noteNeeds({ watches }: Publishing, { proxy }: Observed, needed: Attachments | undefined): void {
@@ -255,14 +264,17 @@ function withoutAgent({ settings, agents }: ExtensionBoard, presence: AgentPrese
 
 function unknownNetworks(
   { extension: { settings }, home }: Publishing,
-  networks: ReadonlyMap<string, string>,
+  joinable: ReadonlyMap<string, string>,
+  all: readonly Network[],
 ): readonly Finding[] {
   return (settings.networks ?? [])
-    .filter((name) => offeredNetwork(name, networks, home) === undefined)
+    .filter((name) => offeredNetwork(name, joinable, home) === undefined)
     .map((name) =>
       createFinding(
         'PUBLISH.NETWORK_UNKNOWN',
-        'The Swarm has no network of this name: create it, or take it out of Networks.',
+        all.some((network) => network.name === name)
+          ? 'The network of this name is no overlay network that services share: it is of one node alone, or the ingress network. Name another, or take it out of Networks.'
+          : 'The Swarm has no network of this name: create it, or take it out of Networks.',
         {
           service: settings.proxyServiceName,
           serviceCluster: settings.serviceCluster,

@@ -414,6 +414,35 @@ ProxyServiceName = "interlock-proxy-a"
     ]);
   });
 
+  it.each([
+    ['ingress', 'host', 80],
+    ['host', 'ingress', 80],
+    ['ingress', 'host', 443],
+  ])('name a port of two tables, published in %s mode and in %s mode: %i', (first, second, port) => {
+    const tables = [
+      `[Extensions.a]\nPublishMode = "${first}"\nPublishedPort = 80\nPublishedSSLPort = 443`,
+      `[Extensions.b]\nServiceCluster = "b"\nPublishMode = "${second}"\nPublishedPort = ${port}`,
+    ];
+    expect(problemsOf(tables.join('\n'))).toEqual([
+      `Extensions.b.PublishedPort: found ${port} (whole number), expected another published port than that of Extensions.a.${port === 80 ? 'PublishedPort' : 'PublishedSSLPort'}`,
+    ]);
+  });
+
+  it('name a ReadyPort that another table publishes in ingress mode', () => {
+    const host = '[Extensions.b]\nServiceCluster = "b"\nPublishMode = "host"\nPublishedPort = 80\nReadyPort = 8081';
+    expect(problemsOf(`[Extensions.a]\nPublishedPort = 8081\n${host}`)).toEqual([
+      'Extensions.b.ReadyPort: found 8081 (whole number), expected another published port than that of Extensions.a.PublishedPort',
+    ]);
+  });
+
+  it('name a port of a third table, published in ingress mode, beside two that share it in host mode', () => {
+    const table = (name: string, mode: string) =>
+      `[Extensions.${name}]\nServiceCluster = "${name}"\nPublishMode = "${mode}"\nPublishedPort = 80\n`;
+    expect(problemsOf(table('a', 'host') + table('b', 'host') + table('c', 'ingress'))).toEqual([
+      'Extensions.c.PublishedPort: found 80 (whole number), expected another published port than that of Extensions.a.PublishedPort',
+    ]);
+  });
+
   it('leave equal ports of host-mode proxies alone: their nodes may differ', () => {
     const host = 'PublishMode = "host"\nPublishedPort = 80';
     expect(problemsOf(`[Extensions.a]\n${host}\n[Extensions.b]\nServiceCluster = "b"\n${host}`)).toEqual([]);

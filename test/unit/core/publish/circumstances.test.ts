@@ -12,7 +12,7 @@ import type { Snapshot } from '../../../../src/model/snapshot.ts';
 import { createCell } from '../../../../src/runtime/cell.ts';
 import { createManualClock } from '../../../fakes/manual-clock.ts';
 import { extensionSettings } from '../../../support/settings.ts';
-import { secret, snapshot, task } from '../../../support/snapshots.ts';
+import { network, secret, snapshot, task } from '../../../support/snapshots.ts';
 import { silent } from '../../../support/wire.ts';
 
 const artifactOf = (text: string) =>
@@ -20,8 +20,8 @@ const artifactOf = (text: string) =>
 const digestOf = (text: string) => artifactOf(text).digest;
 
 /** One proxy task runs, and its agent has a session. */
-function setUp() {
-  const settings = { ...extensionSettings(), hitless: true };
+function setUp(networks?: readonly string[]) {
+  const settings = { ...extensionSettings(), hitless: true, networks };
   const board = createBoard([settings], findingKey, { onNew: () => undefined, onGone: () => undefined });
   const extension = board.extensions.get('default');
   if (extension === undefined) {
@@ -72,6 +72,7 @@ function setUp() {
       extension.agents.set({ sessions: [...others, session] });
     },
     look: () => lookAround(publishing, seen, observed).desired.delivery,
+    lookAt: (parts: Partial<Snapshot>) => lookAround(publishing, { ...seen, ...parts }, observed),
   };
 }
 
@@ -136,5 +137,47 @@ describe('what is stored and mounted next', () => {
     extension.confirmed.set(renderedAs('A', 1));
     extension.rendered.set({ ...renderedAs('A', 2, ['new']), checkPending: true });
     expect(look()?.requirements.secrets).toEqual(['new']);
+  });
+});
+
+/** As `GET /networks` of one engine has them: its own, and those of the Swarm. */
+const LISTED = [
+  network({ id: 'o1', name: 'front' }),
+  network({ id: 'l1', name: 'front', driver: 'bridge', scope: 'local' }),
+  network({ id: 'l2', name: 'bridge', driver: 'bridge', scope: 'local' }),
+  network({ id: 'l3', name: 'host', driver: 'host', scope: 'local' }),
+  network({ id: 'i1', name: 'ingress', ingress: true }),
+];
+
+describe('Networks', () => {
+  it.each([
+    ['first', LISTED],
+    ['last', [...LISTED].reverse()],
+  ])(
+    "are the Swarm's, also beside one of the node's own that has the same name, with the overlay listed %s",
+    (_, networks) => {
+      const { desired, findings } = setUp(['front']).lookAt({ networks });
+      expect(desired.networks.get('front')).toBe('o1');
+      expect(findings).toEqual([]);
+    },
+  );
+
+  it.each(['bridge', 'host', 'ingress'])('that no proxy can join are unknown, and the finding says why: %s', (name) => {
+    const { desired, findings } = setUp(['front', name]).lookAt({ networks: LISTED });
+    expect(desired.networks.get(name)).toBeUndefined();
+    expect(findings).toMatchObject([
+      {
+        code: 'PUBLISH.NETWORK_UNKNOWN',
+        value: name,
+        advice: expect.stringContaining('of one node alone, or the ingress network') as unknown,
+      },
+    ]);
+  });
+
+  it('that are nowhere are to be created', () => {
+    const { findings } = setUp(['nowhere']).lookAt({ networks: LISTED });
+    expect(findings).toMatchObject([
+      { code: 'PUBLISH.NETWORK_UNKNOWN', advice: expect.stringContaining('create it') as unknown },
+    ]);
   });
 });
