@@ -6,7 +6,7 @@ import type { EngineApi, ServiceObject } from './engine/engine-api.ts';
 import type { Home } from './publish/desired.ts';
 import { LABELS } from './publish/names.ts';
 
-/** Throws SETTINGS.INVALID when core is not a Swarm service and config.toml has no EndpointOverride. */
+/** Throws SETTINGS.INVALID when core is not a service of the Swarm at DockerURL and config.toml has no EndpointOverride. */
 export async function findHome(engine: EngineApi, settings: CoreSettings, signal: AbortSignal): Promise<Home> {
   const self = await engine.self(signal);
   const service = self?.serviceId === undefined ? undefined : await engine.inspectService(self.serviceId, signal);
@@ -14,7 +14,7 @@ export async function findHome(engine: EngineApi, settings: CoreSettings, signal
   if (endpoint === undefined) {
     throw new OperationalError(
       'SETTINGS.INVALID',
-      'core does not run as a Swarm service of the engine at DockerURL, so extensions cannot find it: set EndpointOverride = "host:port" in config.toml',
+      'core does not run as a service of the Swarm at DockerURL, so extensions cannot find it: name an engine of its own Swarm, or set EndpointOverride = "host:port" in config.toml',
     );
   }
   const controlNetworkIds = service === undefined ? [] : await controlNetworks(engine, service, signal);

@@ -156,7 +156,11 @@ export const CORE_SCHEMA = z.object({
     'Address of `/metrics`, `/healthz` and `/readyz`; `"off"`: none. Extensions and proxies take its port, on the control network.',
     { shownDefault: '`":9090"`', ours: true },
   ),
-  DockerURL: key(DOCKER_URL, 'unix:///var/run/docker.sock', 'The Docker API: a socket or a TCP address.'),
+  DockerURL: key(
+    DOCKER_URL,
+    'unix:///var/run/docker.sock',
+    "The Docker API of a manager: a socket or a TCP address. It may be another node's than core's own, in the same Swarm; for another Swarm, or where core is no service, set `EndpointOverride` too.",
+  ),
   TLSCACert: key(ABSOLUTE_PATH, undefined, 'CA file for the Docker API over TLS.'),
   TLSCert: key(ABSOLUTE_PATH, undefined, 'Client certificate file for the same.'),
   TLSKey: key(ABSOLUTE_PATH, undefined, 'Client key file for the same.'),
@@ -242,7 +246,7 @@ export const EXTENSION_SCHEMA = z.object({
   Networks: key(
     listOf(OBJECT_NAME, 'a list of network names'),
     NONE,
-    'The proxy joins these networks and the control network only; empty: those of the routed services.',
+    'The proxy joins these networks of the Swarm and the control network only; empty: those of the routed services.',
   ),
   ProxyImage: key(IMAGE, undefined, "Image of the proxy service. The original's names are read as ours.", {
     shownDefault: 'ours',
@@ -267,7 +271,11 @@ export const EXTENSION_SCHEMA = z.object({
     '',
     'Services whose label `com.docker.lb.service_cluster` equals it are routed here; empty: services without the label.',
   ),
-  PublishMode: key(oneOf('ingress', 'host'), 'ingress', 'How the proxy publishes its ports.'),
+  PublishMode: key(
+    oneOf('ingress', 'host'),
+    'ingress',
+    'How the proxy publishes its ports. In ingress mode a port is taken on every node: no other table may publish it, in host mode neither.',
+  ),
   PublishedPort: key(OPTIONAL_PORT, undefined, 'Published port for HTTP; missing or 0: not published.'),
   TargetPort: key(PORT, undefined, 'Container port for HTTP. The same as `Port` in `Config`: set one of the two.', {
     shownDefault: '`80`',

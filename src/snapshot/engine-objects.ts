@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { listOf, oneOf } from './parse.ts';
 import { updateStateOf, updateStatus } from './service.ts';
-import { labels, timestamp, version } from './shapes.ts';
+import { addressOf, labels, list, timestamp, version } from './shapes.ts';
 
 /** Read in two places, handed on as the Engine printed it: no default is filled in and nothing is dropped. */
 const wholeSpec = z.looseObject({ Name: z.string(), Labels: z.record(z.string(), z.string()).nullish() });
@@ -126,6 +126,31 @@ function addressesOn({ NetworkID, IPAddress, GlobalIPv6Address }: z.output<typeo
     address == null || address === '' || NetworkID == null ? [] : [{ networkId: NetworkID, address }],
   );
 }
+
+/** `GET /tasks` -> the container of each: what a manager knows of containers that other engines run. */
+export const parseTaskContainer = oneOf(
+  'task',
+  z
+    .object({
+      ID: z.string(),
+      ServiceID: z.string().nullish(),
+      Status: z.object({ ContainerStatus: z.object({ ContainerID: z.string().nullish() }).nullish() }).nullish(),
+      NetworksAttachments: list(
+        z.object({ Network: z.object({ ID: z.string() }).nullish(), Addresses: list(z.string()) }),
+      ),
+    })
+    .transform((raw) => ({
+      taskId: raw.ID,
+      serviceId: raw.ServiceID || undefined,
+      /** `''` before there is one. */
+      containerId: raw.Status?.ContainerStatus?.ContainerID ?? '',
+      addresses: raw.NetworksAttachments.flatMap(({ Network, Addresses }) =>
+        Network == null
+          ? []
+          : Addresses.flatMap((text) => addressOf(text) ?? []).map((address) => ({ networkId: Network.ID, address })),
+      ),
+    })),
+);
 
 /** `GET /containers/<id>/json`. */
 export const parseContainer = oneOf(

@@ -10,6 +10,7 @@ import {
   parseCreated,
   parseInfo,
   parseServiceObject,
+  parseTaskContainer,
   parseTaskFate,
 } from '../../snapshot/engine-objects.ts';
 import { parseNetwork } from '../../snapshot/network.ts';
@@ -55,7 +56,7 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
       const info = await ask(requestOf(ENGINE_CALLS.info), parseInfo, signal);
       return { ...info, apiVersion: await http.apiVersion(signal) };
     },
-    self: (signal) => findSelf(ask, surroundings, signal),
+    self: (signal) => findSelf({ ask, list }, surroundings, signal),
 
     listServices: (signal, options) => list(requestOf(ENGINE_CALLS.services), parseService, signal, options?.known),
     listTasks: (signal, options) => listTasks(list, options ?? {}, signal),
@@ -192,8 +193,13 @@ function isNamed(found: { readonly id: string; readonly name: string }, idOrName
   return found.id === idOrName || found.name === idOrName;
 }
 
-async function findSelf(ask: Ask, surroundings: Surroundings, signal: AbortSignal): Promise<SelfInfo | undefined> {
-  for (const id of await ownContainerIds(surroundings)) {
+async function findSelf(
+  { ask, list }: { readonly ask: Ask; readonly list: List },
+  surroundings: Surroundings,
+  signal: AbortSignal,
+): Promise<SelfInfo | undefined> {
+  const ids = await ownContainerIds(surroundings);
+  for (const id of ids) {
     const container = await orUndefined(ask(requestOf(ENGINE_CALLS.container, { id }), parseContainer, signal));
     if (container?.id.startsWith(id) === true) {
       return {
@@ -205,7 +211,18 @@ async function findSelf(ask: Ask, surroundings: Surroundings, signal: AbortSigna
       };
     }
   }
-  return undefined;
+  return ids.length === 0
+    ? undefined
+    : findSelfAmong(await list(requestOf(ENGINE_CALLS.tasks), parseTaskContainer, signal), ids);
+}
+
+/** DockerURL may lead to another node's engine: it does not have our container, but a manager knows whose task that is. */
+function findSelfAmong(
+  containers: readonly ReturnType<typeof parseTaskContainer>[],
+  ids: readonly string[],
+): SelfInfo | undefined {
+  const own = containers.find(({ containerId }) => ids.some((id) => containerId.startsWith(id)));
+  return own && { ...own, serviceName: undefined };
 }
 
 /** Only Swarm's own scope: an engine reports each container that joins or leaves a network as a local network event. */

@@ -6,7 +6,7 @@ import type { Network, Node, Secret, Service, Task } from '../../model/snapshot.
 
 export interface EngineApi {
   info(signal: AbortSignal): Promise<EngineInfo>;
-  /** The container this process runs in, with what Swarm wrote on it; `undefined` outside of a container of this engine. */
+  /** The container this process runs in, with what Swarm knows of it; `undefined` outside of a container of this engine or Swarm. */
   self(signal: AbortSignal): Promise<SelfInfo | undefined>;
 
   /** With `known`, what did not change is not read again: its item in the list is the known object itself. */
@@ -72,6 +72,7 @@ export interface EngineInfo {
 export interface SelfInfo {
   readonly containerId: string;
   readonly serviceId: string | undefined;
+  /** `undefined` where another engine of the Swarm runs the container, too. */
   readonly serviceName: string | undefined;
   readonly taskId: string | undefined;
   /** Of this container, on each of its networks; docker_gwbridge is none of them. */

@@ -190,7 +190,26 @@ describe('the dockerode adapter', () => {
       });
     });
 
-    it('is undefined in a container of another engine', async () => {
+    it('is found by the list of tasks where another engine of the Swarm runs the container', async () => {
+      const task = await runningTask();
+      const id = containerIdOf(task);
+      fake.fault({ match: 'GET /containers/*', action: { kind: 'status', status: 404, message: 'No such container' } });
+
+      const self = await inside('', id.slice(0, 12)).self(signal);
+
+      const addresses = (task.NetworksAttachments ?? []).flatMap(({ Network, Addresses }) =>
+        Addresses.map((address) => ({ networkId: Network.ID, address: address.split('/')[0] })),
+      );
+      expect(self).toEqual({
+        containerId: id,
+        serviceId: task.ServiceID,
+        serviceName: undefined,
+        taskId: task.ID,
+        addresses,
+      });
+    });
+
+    it('is undefined in a container of another Swarm', async () => {
       await expect(inside('', 'abcdefabcdef').self(signal)).resolves.toBeUndefined();
     });
   });
