@@ -36,9 +36,13 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 # One socket where tasks expect it, one in the state folder where the machine reaches it.
 start_dockerd() {
+  local tls=()
+  # Certificates that somebody put there: the same over TCP, to whoever has one of the same CA.
+  [ ! -e /etc/docker/server.pem ] ||
+    tls=(-H tcp://0.0.0.0:2376 --tlsverify --tlscacert /etc/docker/ca.pem --tlscert /etc/docker/server.pem --tlskey /etc/docker/server-key.pem)
   rm -f /bed/docker.sock
   dockerd --data-root /var/lib/docker --exec-root /run/docker --pidfile /run/docker.pid \
-    -H unix:///run/docker.sock -H unix:///bed/docker.sock \
+    -H unix:///run/docker.sock -H unix:///bed/docker.sock "${tls[@]}" \
     --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent="$parent" --storage-driver overlay2 "$@" >>/bed/dockerd.log 2>&1 &
 }
 # bash stays pid 1: it reaps orphaned containerd-shims; dockerd as pid 1 would leave each as a zombie.

@@ -8,8 +8,19 @@ import { type Interlock, STACK } from '../support/interlock.ts';
 
 const CORE = `${STACK}_core`;
 
-/** Returns when core's service has rolled onto it. */
-export async function useConfig(interlock: Interlock, toml: string): Promise<void> {
+export interface UseOptions {
+  /** More words for the same `docker service update`. */
+  readonly also?: readonly string[];
+  /** `rollback_completed`: Swarm went back; `updating`: it has begun, and core may never be well. Default `completed`. */
+  readonly until?: 'completed' | 'rollback_completed' | 'updating';
+}
+
+/** Returns when core's service has rolled onto it, or as `until` says. */
+export async function useConfig(
+  interlock: Interlock,
+  toml: string,
+  { also = [], until = 'completed' }: UseOptions = {},
+): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'interlock-config-'));
   const name = `interlock.${randomUUID().slice(0, 8)}`;
   await writeFile(join(folder, name), toml);
@@ -19,11 +30,12 @@ export async function useConfig(interlock: Interlock, toml: string): Promise<voi
   const mounted = (ContainerSpec['Configs'] as readonly { readonly ConfigName: string }[]).map((one) => one.ConfigName);
   const gone = mounted.flatMap((one) => ['--config-rm', one]);
   const added = ['--config-add', `source=${name},target=/config.toml`];
-  await interlock.cli('service', 'update', '--detach', '--no-resolve-image', ...gone, ...added, CORE);
+  await interlock.cli('service', 'update', '--detach', '--no-resolve-image', ...also, ...gone, ...added, CORE);
   await eventually(
     async () => {
       const { Spec, UpdateStatus } = await interlock.inspectService(CORE);
-      if (!JSON.stringify(Spec).includes(name) || UpdateStatus?.State !== 'completed') {
+      const isOnIt = JSON.stringify(Spec).includes(name);
+      if (isOnIt !== (until !== 'rollback_completed') || UpdateStatus?.State !== until) {
         throw new Error(`core's update is ${UpdateStatus?.State ?? 'not begun'}`);
       }
     },
