@@ -265,8 +265,11 @@ describe('the next version', () => {
     expect(await configOfCore()).toBe(old);
     await eventually(async () => {
       const log = await docker('service', 'logs', '--raw', 'interlock_core');
-      expect(log).toContain('PollInterval');
-      expect(log).toContain('PublishMode');
+      // As JSON has them.
+      expect(log).toContain(String.raw`PollInterval: found \"soon\" (string), expected a duration`);
+      expect(log).toContain(
+        String.raw`Extensions.default.PublishMode: found \"everywhere\" (string), expected \"ingress\" or \"host\"`,
+      );
     }, PATIENCE);
   });
 });

@@ -13,12 +13,6 @@ const MUTUAL_TLS = onSwarm(
   'extension and proxy speak to core over mutual TLS, and go on over an exchange of all certificates',
 );
 
-const OVER_TLS = [
-  onEngine('contract/engine', 'lists, writes and tells of it to who has a client certificate, and to nobody else'),
-  inFile('unit/core/engine/tls', 'is spoken with a CA and a client certificate: %s'),
-  inFile('unit/core/engine/tls', 'is refused with %s'),
-] as const;
-
 /** Said of ports, constraints and images that keep a roll from getting on; tables that are dropped or rename their proxy. */
 const STUCK_AND_GONE = onSwarmLong(
   'citizen',
@@ -40,6 +34,31 @@ const KEYS_MADE = onSwarmLong(
 );
 const KEYS_CHANGED = onSwarmLong('keys', 'follows config.toml, and then neither this core nor the next one writes');
 const ON_ENGINE = [KEYS_MADE, KEYS_CHANGED] as const;
+const KEYS_READ = onSwarmLong(
+  'keys',
+  'that is read in another way than it is written, ignored or of no use here is a finding, with what to write',
+);
+const TABLES_CLASH = onSwarmLong(
+  'keys',
+  'stop the start: one message names each key, what stands there and whose it is, and Swarm rolls core back',
+);
+const ENGINE_OVER_TLS = onSwarmLong('keys', 'is spoken with by the files of TLSCACert, TLSCert and TLSKey');
+const ENGINE_UNVERIFIED = onSwarmLong(
+  'keys',
+  'and shows one of another CA is not: core says why; with AllowInsecure it is',
+);
+const ENGINE_ELSEWHERE = onSwarmLong(
+  'keys',
+  "may be another manager's than that of core's own node: core finds its service, and nothing is rolled",
+);
+
+const OVER_TLS = [
+  onEngine('contract/engine', 'lists, writes and tells of it to who has a client certificate, and to nobody else'),
+  inFile('unit/core/engine/tls', 'is spoken with a CA and a client certificate: %s'),
+  inFile('unit/core/engine/tls', 'is refused with %s'),
+  ENGINE_OVER_TLS,
+  ENGINE_UNVERIFIED,
+] as const;
 
 export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   ListenAddr: proven([
@@ -48,6 +67,7 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
       'unit/parity-gaps/core-keys',
       'missing: the tasks of the service that core runs as, at the port of ListenAddr',
     ),
+    KEYS_CHANGED,
   ]),
   MetricsListenAddr: proven(
     [
@@ -62,12 +82,17 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   DockerURL: proven([
     inFile('unit/core/engine/docker-url', 'reads %s'),
     inFile('unit/core/engine/dockerode-engine', 'speaks TCP too'),
+    ENGINE_OVER_TLS,
+    ENGINE_ELSEWHERE,
     onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
   ]),
   TLSCACert: proven(OVER_TLS),
   TLSCert: proven(OVER_TLS),
   TLSKey: proven(OVER_TLS),
-  AllowInsecure: proven([inFile('unit/core/engine/tls', 'with AllowInsecure takes an engine in spite of %s')]),
+  AllowInsecure: proven([
+    inFile('unit/core/engine/tls', 'with AllowInsecure takes an engine in spite of %s'),
+    ENGINE_UNVERIFIED,
+  ]),
   PollInterval: proven(
     [
       inFile('unit/core/observe/observer', 'finds a task change within one poll, though no event tells of it'),
@@ -75,10 +100,11 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
         'unit/core/observe/observer',
         'looks every 250 ms at a service whose replicas are unmet, and only at that one',
       ),
+      onSwarm('routing/classic', 'follows a task that moves, by polling'),
     ],
     'Services that are changing are looked at every 250 ms; with the watch tasks are not polled.',
   ),
-  EndpointOverride: proven([inFile('unit/parity-gaps/core-keys', 'is what extensions and proxies dial'), KEYS_MADE]),
+  EndpointOverride: proven([inFile('unit/parity-gaps/core-keys', 'is what extensions and proxies dial'), ...ON_ENGINE]),
   TaskFeed: proven(
     [
       onSwarm('watch/watch', 'takes an endpoint away before its container gets SIGTERM'),
@@ -122,6 +148,7 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   Extensions: proven([
     inFile('unit/settings/core-settings', 'fills in every default of a file with one empty extension'),
     inFile('unit/settings/core-settings', 'name what two extensions both claim'),
+    TABLES_CLASH,
     STUCK_AND_GONE,
   ]),
 };
@@ -152,7 +179,12 @@ const NO_CONFIG_SERVICE =
 
 export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   Image: proven(
-    [toSpec('Image'), ...ON_ENGINE, inFile('unit/settings/core-settings', 'takes our images from whoever knows them')],
+    [
+      toSpec('Image'),
+      ...ON_ENGINE,
+      KEYS_READ,
+      inFile('unit/settings/core-settings', 'takes our images from whoever knows them'),
+    ],
     MAPPED,
   ),
   Args: proven([
@@ -162,8 +194,8 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ]),
   Labels: proven([toSpec('Labels'), ...ON_ENGINE]),
   ContainerLabels: proven([toSpec('ContainerLabels'), ...ON_ENGINE]),
-  Constraints: proven([toSpec('Constraints'), ...ON_ENGINE], CONSTRAINT),
-  PlacementPreferences: proven([toSpec('PlacementPreferences'), ...ON_ENGINE]),
+  Constraints: proven([toSpec('Constraints'), ...ON_ENGINE, KEYS_READ], CONSTRAINT),
+  PlacementPreferences: proven([toSpec('PlacementPreferences'), ...ON_ENGINE, KEYS_READ]),
   ServiceName: proven(
     [
       toSpec('ServiceName'),
@@ -175,6 +207,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ),
   Networks: proven(
     [
+      ...ON_ENGINE,
       OWN_CLUSTER,
       onSwarm(
         'labels/clusters',
@@ -190,7 +223,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     'A service that is on none of them is not routed, with a finding; the original wrote an error into its log.',
   ),
   ProxyImage: proven(
-    [toSpec('ProxyImage'), ...ON_ENGINE, inFile('unit/settings/core-settings', 'maps %s'), STUCK_AND_GONE],
+    [toSpec('ProxyImage'), ...ON_ENGINE, KEYS_READ, inFile('unit/settings/core-settings', 'maps %s'), STUCK_AND_GONE],
     MAPPED,
   ),
   ProxyArgs: proven([
@@ -218,6 +251,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ProxyReplicas: proven(
     [
       toSpec('ProxyReplicas'),
+      ...ON_ENGINE,
       inFile('unit/settings/core-settings', 'fills in every default of a file with one empty extension'),
       onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
     ],
@@ -233,13 +267,14 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
     [
       toSpec('ProxyConstraints'),
       ...ON_ENGINE,
+      KEYS_READ,
       OWN_CLUSTER,
       STUCK_AND_GONE,
       inFile('unit/core/publish/plan', 'brings changed settings to both services'),
     ],
     CONSTRAINT,
   ),
-  ProxyPlacementPreferences: proven([toSpec('ProxyPlacementPreferences'), ...ON_ENGINE]),
+  ProxyPlacementPreferences: proven([toSpec('ProxyPlacementPreferences'), ...ON_ENGINE, KEYS_READ]),
   ReadyPort: proven(
     [
       toSpec('ReadyPort'),
@@ -262,6 +297,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
   ),
   ProxyUpdateDelay: proven([toSpec('ProxyUpdateDelay'), ...ON_ENGINE]),
   ServiceCluster: proven([
+    ...ON_ENGINE,
     OWN_CLUSTER,
     onSwarm(
       'labels/clusters',

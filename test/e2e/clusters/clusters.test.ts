@@ -214,7 +214,10 @@ describe('changing config.toml by the documented steps', () => {
     await useConfig('interlock.broken', toml.replace('ProxyReplicas = 1', 'ProxyReplicas = "one"'));
     await eventually(async () => (await updateState()) === 'rollback_completed', { timeoutMs: 180_000, everyMs: 500 });
 
-    expect(await interlock.coreLogText()).toContain('Extensions.dev.ProxyReplicas');
+    const rejections = (await interlock.coreLog()).filter(({ code }) => code === 'SETTINGS.INVALID');
+    expect(rejections[0]?.['msg']).toBe(
+      '/config.toml cannot be used:\nExtensions.dev.ProxyReplicas: found "one" (string), expected a whole number of at least 0',
+    );
     for (const cluster of ['dev', 'prod'] as const) {
       expect(await answer(cluster, PORTS[cluster], `demo.${cluster}.example.org`)).toBe(cluster);
     }
