@@ -539,6 +539,30 @@ describe.each([
         await engine.removeService(id, signal);
       });
 
+      it('publish a port through the routing mesh that no other has, and may have it once that one let go', async () => {
+        const idle = { Mode: { Replicated: { Replicas: 0 } } };
+        const publishing = (name: string, ...ports: readonly number[]) => {
+          const Ports = ports.map((PublishedPort) => ({ Protocol: 'tcp', TargetPort: 80, PublishedPort }));
+          return specOf(name, { ...idle, EndpointSpec: { Mode: 'vip', Ports } });
+        };
+        const names = { holder: newName('holder'), other: newName('other') };
+        const holder = await engine.createService(publishing(names.holder, 7_801), signal);
+        const refused = { code: 'ENGINE.REFUSED', class: 'permanent' };
+        const words = new RegExp(`port '7801' is already in use by service '${names.holder}' \\(${holder}\\)`);
+        const create = engine.createService(publishing(names.other, 7_801), signal);
+        await expect(create).rejects.toMatchObject({ ...refused, message: expect.stringMatching(words) as string });
+        const other = await engine.createService(publishing(names.other, 7_802), signal);
+        await eventually(async () => {
+          const { version } = await inspect(other);
+          const move = engine.updateService(other, version, publishing(names.other, 7_801), signal);
+          await expect(move).rejects.toMatchObject(refused);
+        });
+
+        await update(holder, () => publishing(names.holder, 7_803));
+        await update(other, () => publishing(names.other, 7_801));
+        await Promise.all([holder, other].map((id) => engine.removeService(id, signal)));
+      });
+
       it('cannot be renamed', async () => {
         const id = await engine.createService(
           specOf(newName('service'), { Mode: { Replicated: { Replicas: 0 } } }),

@@ -1,7 +1,15 @@
 /** What Swarm's control API accepts and refuses, in the words and with the statuses of Docker 28.5. */
 import type { Allocator } from './addresses.ts';
 import type { Orchestrator } from './orchestrator.ts';
-import { type RawBlob, type RawNetwork, type RawNode, type RawService, type RawServiceSpec, Refusal } from './raw.ts';
+import {
+  type RawBlob,
+  type RawNetwork,
+  type RawNode,
+  type RawPort,
+  type RawService,
+  type RawServiceSpec,
+  Refusal,
+} from './raw.ts';
 import { find, newId, type Store } from './store.ts';
 
 export type BlobKind = 'config' | 'secret';
@@ -56,9 +64,10 @@ export function createControlApi(
       find(blobs(kind), idOrName, (one) => one.Spec.Name),
     );
 
-  function accepted(spec: Partial<RawServiceSpec>): RawServiceSpec {
+  function accepted(spec: Partial<RawServiceSpec>, updated?: RawService): RawServiceSpec {
     checkName(spec.Name ?? '');
     checkTemplate(spec);
+    checkPorts(store, spec, updated);
     const whole = withDefaults(spec);
     for (const target of whole.TaskTemplate.Networks ?? []) {
       const id = find(store.networks, target.Target, (one) => one.Name)?.Id;
@@ -105,7 +114,7 @@ export function createControlApi(
     updateService(idOrName, version, wanted) {
       const index = parseVersion('service', version);
       const object = service(idOrName);
-      const spec = wanted === 'previous' ? object.PreviousSpec : accepted(wanted);
+      const spec = wanted === 'previous' ? object.PreviousSpec : accepted(wanted, object);
       if (spec === undefined) {
         throw swarmRefusal(400, 'FailedPrecondition', `service ${object.ID} does not have a previous spec`);
       }
@@ -244,6 +253,26 @@ function checkTemplate(spec: Partial<RawServiceSpec>): void {
       throw swarmRefusal(500, 'Unknown', 'constraint expected one operator from ==, !=');
     }
   }
+}
+
+/** A port of the routing mesh is one service's; it has it for as long as the allocator has not taken it back. */
+function checkPorts(store: Store, { EndpointSpec }: Partial<RawServiceSpec>, updated: RawService | undefined): void {
+  const wanted = meshPorts(EndpointSpec?.Ports);
+  for (const other of [...store.services.values()].filter((one) => one !== updated)) {
+    const taken = [...meshPorts(other.Spec.EndpointSpec?.Ports), ...meshPorts(other.Endpoint.Ports)];
+    const port = wanted.find((one) => taken.includes(one));
+    if (port !== undefined) {
+      const by = `service '${other.Spec.Name}' (${other.ID})`;
+      const words = `port '${port.split('/')[0] ?? ''}' is already in use by ${by} as an ingress port`;
+      throw swarmRefusal(400, 'InvalidArgument', words);
+    }
+  }
+}
+
+function meshPorts(ports: readonly RawPort[] = []): readonly string[] {
+  return ports.flatMap(({ PublishedPort, PublishMode = 'ingress', Protocol = 'tcp' }) =>
+    PublishedPort === undefined || PublishMode === 'host' ? [] : [`${PublishedPort}/${Protocol}`],
+  );
 }
 
 /** What the Engine fills in before it stores a spec. */
