@@ -20,6 +20,7 @@ export async function findHome(engine: EngineApi, settings: CoreSettings, signal
   const controlNetworkIds = service === undefined ? [] : await controlNetworks(engine, service, signal);
   return {
     serviceId: service?.id,
+    serviceName: service?.name,
     stack: service?.labels[LABELS.stack],
     controlNetworkIds,
     addresses: (self?.addresses ?? [])
@@ -53,7 +54,7 @@ export function listenHosts({ listen }: Pick<CoreSettings, 'listen'>, { addresse
 }
 
 /** Core's own service and stack, where it has them. */
-export type OwnPlace = Pick<Home, 'serviceId' | 'stack'>;
+export type OwnPlace = Pick<Home, 'serviceId' | 'serviceName' | 'stack'>;
 
 /** False once core's own service was removed: what core makes from then on, nobody would take away. */
 export async function isHomeThere(

@@ -24,7 +24,7 @@ interface Vital {
   readonly isVital: (identity: string) => boolean;
 }
 
-const KNOWN_BY: ReadonlySet<string> = new Set([LABELS.type, LABELS.extension, LABELS.stack]);
+const KNOWN_BY: ReadonlySet<string> = new Set([LABELS.type, LABELS.extension, LABELS.stack, LABELS.coreService]);
 
 const VITAL: readonly Vital[] = [
   { path: ['Labels'], isVital: (name) => KNOWN_BY.has(name) },

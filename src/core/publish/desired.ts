@@ -6,6 +6,7 @@ import type { ClientTlsNames, ExtensionSettings } from '../../settings/core-sett
 import type { Reference } from '../board.ts';
 import type { Attachments, MountedSecret } from './attachments.ts';
 import { clientTlsEnvironment } from './client-tls.ts';
+import { homeLabels } from './home-labels.ts';
 import type { Json } from './merge.ts';
 import { LABELS, TOKEN_FILE, TYPES } from './names.ts';
 
@@ -13,6 +14,8 @@ import { LABELS, TOKEN_FILE, TYPES } from './names.ts';
 export interface Home {
   /** Core's own service; `undefined` when core runs outside of Swarm. */
   readonly serviceId: string | undefined;
+  /** Its name; missing together with `serviceId`. */
+  readonly serviceName?: string | undefined;
   readonly stack: string | undefined;
   /** Ids of core's own networks, ingress excepted: the control network. */
   readonly controlNetworkIds: readonly string[];
@@ -156,7 +159,7 @@ function isRecord(value: Json | undefined): value is SpecJson {
 
 function ownLabels(settings: ExtensionSettings, home: Home, type: string): Record<string, string> {
   return {
-    ...(home.stack === undefined ? {} : { [LABELS.stack]: home.stack }),
+    ...homeLabels(home),
     [LABELS.type]: type,
     [LABELS.extension]: settings.name,
   };

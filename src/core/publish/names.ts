@@ -3,6 +3,8 @@ import { slugOf } from '../../settings/slug.ts';
 
 export const LABELS = {
   stack: 'com.docker.stack.namespace',
+  /** On what a core outside of any stack made: the name of core's own service. */
+  coreService: 'com.docker.interlock.core-service',
   type: 'type',
   extension: 'com.docker.interlock.extension',
   /** The digest of the artifact in a Proxy Config, and of the one that a proxy service runs. */

@@ -13,6 +13,7 @@ import { type Attachments, attachmentsOf, configOf, lingering, type MountedSecre
 import { clientTlsSecrets } from './client-tls.ts';
 import { withoutLost } from './damage.ts';
 import { type Delivery, extensionSpec, type Home, proxySpec, type SpecJson, withAppliedLabel } from './desired.ts';
+import { homeLabels } from './home-labels.ts';
 import { type Json, mergeSpecs } from './merge.ts';
 import { CLIENT_TLS_FILES, LABELS, proxyConfigName, TOKEN_FILE, TYPES } from './names.ts';
 
@@ -49,13 +50,21 @@ export interface KnownConfig {
 }
 
 export interface Observed {
-  /** The services that carry this extension's name in our label, by `type`; and whatever else holds one of the two names. */
+  /** Our own services of the two names; a table that was renamed finds those of its old name. */
   readonly extension: ServiceObject | undefined;
   readonly proxy: ServiceObject | undefined;
+  /** Who else has one of the two names: never written, nothing is read out of it. */
+  readonly foreign?: Readonly<Partial<Record<Role, ForeignService>>>;
   /** This extension's Proxy Configs. */
   readonly configs: readonly KnownConfig[];
   /** Ids of Docker Configs that some service's spec or previous spec refers to. */
   readonly referredConfigIds: ReadonlySet<string>;
+}
+
+export interface ForeignService {
+  readonly service: ServiceObject;
+  /** Who made it, in words; `undefined`: no Interlock. */
+  readonly maker: string | undefined;
 }
 
 export type Step =
@@ -76,7 +85,7 @@ export type Step =
       readonly why: string;
     }
   | { readonly kind: 'refuse-config'; readonly bytes: number }
-  | { readonly kind: 'refuse-service'; readonly role: Role; readonly service: ServiceObject }
+  | ({ readonly kind: 'refuse-service'; readonly role: Role } & ForeignService)
   | { readonly kind: 'remove-config'; readonly config: KnownConfig };
 
 export type Role = 'extension' | 'proxy';
@@ -88,9 +97,7 @@ export function planExtension(desired: Desired, observed: Observed): readonly St
   const { settings, home, tokens, secrets } = desired;
   const tls = clientTlsSecrets(home.clientTls, secrets);
   return [
-    ...planService('extension', extensionSpec(settings, home, tokens?.extension, tls), observed.extension, {
-      settings,
-    }),
+    ...planService('extension', extensionSpec(settings, home, tokens?.extension, tls), observed),
     ...planDelivery(desired, observed),
     ...planCleanUp(desired, observed),
   ];
@@ -98,6 +105,10 @@ export function planExtension(desired: Desired, observed: Observed): readonly St
 
 function planDelivery(desired: Desired, observed: Observed): readonly Step[] {
   const { delivery, settings, home } = desired;
+  const foreign = observed.foreign?.proxy;
+  if (foreign !== undefined) {
+    return [{ kind: 'refuse-service', role: 'proxy', ...foreign }];
+  }
   if (delivery === undefined) {
     return [];
   }
@@ -113,9 +124,8 @@ function planDelivery(desired: Desired, observed: Observed): readonly Step[] {
     config: { id: stored.id, name: stored.name },
     digest: delivery.artifact.digest,
   });
-  return planService('proxy', spec, observed.proxy, {
-    settings,
-    labels: { [LABELS.configSince]: configSince(desired, observed.proxy, stored) },
+  return planService('proxy', spec, observed, {
+    [LABELS.configSince]: configSince(desired, observed.proxy, stored),
   });
 }
 
@@ -124,7 +134,7 @@ function rollIsDue(desired: Desired, delivery: Delivery, proxy: ServiceObject | 
   const { settings, home, mode, overdue } = desired;
   const applied = appliedSpec(proxy);
   const mounted = mountedBy(applied);
-  if (proxy === undefined || !isOurs('proxy', proxy, settings.name) || applied === undefined || mounted === undefined) {
+  if (proxy === undefined || applied === undefined || mounted === undefined) {
     return true;
   }
   if (withoutLost(applied, proxy.spec as Json) !== applied) {
@@ -234,7 +244,7 @@ function newProxyConfig(
   return {
     name: proxyConfigName(settings.name, sequence, artifact.digest),
     labels: {
-      ...(home.stack === undefined ? {} : { [LABELS.stack]: home.stack }),
+      ...homeLabels(home),
       [LABELS.type]: TYPES.proxyConfig,
       [LABELS.extension]: settings.name,
       [LABELS.digest]: artifact.digest,
@@ -258,17 +268,15 @@ export function newest(configs: readonly KnownConfig[]): KnownConfig | undefined
 function planService(
   role: Role,
   spec: SpecJson,
-  observed: ServiceObject | undefined,
-  {
-    settings,
-    labels = {},
-  }: { readonly settings: ExtensionSettings; readonly labels?: Readonly<Record<string, string>> },
+  { [role]: observed, foreign }: Observed,
+  labels: Readonly<Record<string, string>> = {},
 ): readonly Step[] {
+  const other = foreign?.[role];
+  if (other !== undefined) {
+    return [{ kind: 'refuse-service', role, ...other }];
+  }
   if (observed === undefined) {
     return [{ kind: 'create-service', role, spec: withAppliedLabel(spec, spec, labels) }];
-  }
-  if (!isOurs(role, observed, settings.name)) {
-    return [{ kind: 'refuse-service', role, service: observed }];
   }
   const applied = appliedSpec(observed);
   const base = applied && withoutLost(applied, observed.spec as Json);
@@ -281,14 +289,6 @@ function planService(
   return [
     { kind: 'update-service', role, service: observed, spec: withAppliedLabel(merged as SpecJson, spec, labels), why },
   ];
-}
-
-/** By its labels; one that lost them is still known by what core applied last. */
-function isOurs(role: Role, service: ServiceObject, extension: string): boolean {
-  const applied = appliedSpec(service)?.['Labels'];
-  return [service.labels, isRecord(applied) ? applied : {}].some(
-    (labels) => labels[LABELS.type] === TYPES[role] && labels[LABELS.extension] === extension,
-  );
 }
 
 function parseApplied(label: string | undefined): SpecJson | undefined {

@@ -38,7 +38,7 @@ export function createPublisher(
 ): readonly Component[] {
   const extensions = [...board.extensions.values()];
   return [
-    createLeftoverRemoval(
+    ...createLeftoverRemoval(
       tools,
       home,
       extensions.map(({ settings }) => settings),
@@ -66,6 +66,8 @@ function publishExtension(parts: Omit<Publishing, 'memory' | 'watches'>): Compon
           (scope) => fireOnChange(extension.rendered, artifactOf, look.artifact, scope),
           (scope) => fireOnChange(extension.confirmed, needsOf, look.whole, scope),
           (scope) => fireEvery(RECHECK_MS, clock, look.whole, scope),
+          (scope) =>
+            fireOnChange(snapshots, versionsOfOthers(publishing), () => lookIfRefused(publishing, look), scope),
           (scope) => reconcileLoop(publishing, look, scope),
         ]);
       } finally {
@@ -181,6 +183,23 @@ function relevantTo({ settings }: ExtensionBoard): (snapshot: Snapshot) => strin
       settings.networks === undefined ? [] : snapshot.networks.map(({ id, name }) => [id, name]),
       nodesOf(snapshot),
     ]);
+}
+
+/** The services of the other tables: one of them may have let go of a port. */
+function versionsOfOthers({ board, extension }: Publishing): (snapshot: Snapshot) => string {
+  const names = new Set(
+    [...board.extensions.values()]
+      .filter(({ settings }) => settings.name !== extension.settings.name)
+      .flatMap(({ settings }) => [settings.serviceName, settings.proxyServiceName]),
+  );
+  const othersIn = createSelection<Service>(({ name }) => names.has(name));
+  return ({ services }) => JSON.stringify(othersIn(services).map(({ id, version }) => [id, version]));
+}
+
+function lookIfRefused({ watches }: Publishing, look: Look): void {
+  if (watches.refusals.isRefused) {
+    look.whole();
+  }
 }
 
 /** Who is connected and what was refused; what was applied is reported all the time and changes nothing here. */

@@ -8,6 +8,7 @@ import type { EngineApi } from '../engine/engine-api.ts';
 import { type AgentWatch, createAgentWatch } from './agent-watch.ts';
 import type { Delivery, Home } from './desired.ts';
 import type { Memory } from './memory.ts';
+import { createRefusalWatch, type RefusalWatch } from './refusal-watch.ts';
 import { createRollWatch, type RollWatch } from './roll-watch.ts';
 import { createSettling, GATHER_PACE, type Settling, STORE_PACE } from './settling.ts';
 import { createUnusedWatch, type UnusedWatch } from './unused-watch.ts';
@@ -39,6 +40,7 @@ export interface Patience {
 export interface Watches {
   readonly agents: AgentWatch;
   readonly rolls: RollWatch;
+  readonly refusals: RefusalWatch;
   /** Of artifacts that no Docker Config holds. */
   readonly store: Settling;
   /** Of networks and secrets that are pending. */
@@ -61,6 +63,7 @@ export function createWatches(engine: EngineApi, clock: Clock): Watches {
   return {
     agents: createAgentWatch(clock),
     rolls: createRollWatch(engine, clock),
+    refusals: createRefusalWatch(clock),
     store: createSettling(clock, STORE_PACE),
     gather: createSettling(clock, GATHER_PACE),
     unused: createUnusedWatch(clock),

@@ -12,11 +12,11 @@ import { missingClientTls } from './client-tls.ts';
 import { type EngineStep, executeStep } from './execute.ts';
 import { type Memory, RECREATE_AFTER_MS } from './memory.ts';
 import { LABELS } from './names.ts';
-import { createOwnView, type OwnView } from './observe-own.ts';
+import { createOwnView, type OwnNames, type OwnView } from './observe-own.ts';
 import { type Observed, planExtension } from './plan.ts';
 import type { Publishing } from './publishing.ts';
 import { isTooLarge, tooLargeFinding } from './too-large.ts';
-import { refusedFinding, stepKey, triage } from './triage.ts';
+import { isOfService, refusedFinding, stepKey, triage } from './triage.ts';
 
 /** A plan that does not settle in this many passes is a fight with somebody, or a bug: wait for new input instead of writing on. */
 const MAX_PASSES = 8;
@@ -36,7 +36,7 @@ export async function reconcile(publishing: Publishing, signal: AbortSignal): Pr
     board.setFindings(`publish ${extension.settings.name}`, lacking);
     return undefined;
   }
-  const view = createOwnView(engine, namesOf(extension));
+  const view = createOwnView(engine, namesOf(publishing));
   const refused = new Map<string, Finding>();
   const rolls = await publishing.watches.rolls.look(snapshot, serviceNamesOf(extension), signal);
   for (let pass = 0; pass < MAX_PASSES; pass += 1) {
@@ -48,8 +48,10 @@ export async function reconcile(publishing: Publishing, signal: AbortSignal): Pr
       isStuck: rolls.findings.some(({ service }) => service === extension.settings.proxyServiceName),
     });
     if (now.length === 0) {
-      board.setFindings(`publish ${extension.settings.name}`, [...findings, ...around.findings, ...rolls.findings]);
-      return earliest([holdMs, around.holdMs, rolls.holdMs]);
+      const retryMs = publishing.watches.refusals.note([...refused.keys()].filter(isOfService));
+      const ofRolls = rolls.findings.filter((finding) => !isForeign(observed, finding));
+      board.setFindings(`publish ${extension.settings.name}`, [...findings, ...around.findings, ...ofRolls]);
+      return earliest([holdMs, around.holdMs, rolls.holdMs, retryMs]);
     }
     if (needsHome(now) && !(await coreIsStillThere(publishing, signal))) {
       logger.info('the service of core itself is gone: leaving everything as it is');
@@ -61,13 +63,18 @@ export async function reconcile(publishing: Publishing, signal: AbortSignal): Pr
   return undefined;
 }
 
+/** How a foreign service fares is not ours to complain about. */
+function isForeign({ foreign }: Observed, { service }: Finding): boolean {
+  return [foreign?.extension, foreign?.proxy].some((one) => one !== undefined && one.service.name === service);
+}
+
 /** At core's stop: what only the agents have so far is stored, so that tasks which start while core is away have it too. */
 export async function storeNewest(publishing: Publishing, signal: AbortSignal): Promise<void> {
   const snapshot = publishing.snapshots.get();
   if (snapshot === undefined || publishing.extension.tokens.get() === undefined) {
     return;
   }
-  const view = createOwnView(publishing.engine, namesOf(publishing.extension));
+  const view = createOwnView(publishing.engine, namesOf(publishing));
   // Twice, because it may have to be packed to fit.
   for (let pass = 0; pass < 2; pass += 1) {
     const observed = await view.observe(signal);
@@ -84,8 +91,9 @@ function namesAndIds({ secrets }: Snapshot): ReadonlyMap<string, string> {
   return new Map(secrets.map(({ name, id }) => [name, id]));
 }
 
-function namesOf({ settings }: ExtensionBoard) {
-  return { extension: settings.name, serviceName: settings.serviceName, proxyServiceName: settings.proxyServiceName };
+function namesOf({ home, board, extension: { settings } }: Publishing): OwnNames {
+  const { name: extension, serviceName, proxyServiceName } = settings;
+  return { home, tables: new Set(board.extensions.keys()), extension, serviceName, proxyServiceName };
 }
 
 function serviceNamesOf({ settings }: ExtensionBoard): ReadonlySet<string> {

@@ -7,7 +7,7 @@ import type { DeliveryState } from '../board.ts';
 import type { ServiceObject } from '../engine/engine-api.ts';
 import type { EngineStep } from './execute.ts';
 import type { Memory, UpdateStep } from './memory.ts';
-import type { Step } from './plan.ts';
+import type { ForeignService, Step } from './plan.ts';
 import { tooLargeFinding } from './too-large.ts';
 
 export interface Triage {
@@ -56,7 +56,7 @@ export function triage(steps: readonly Step[], facts: TriageFacts): Triage {
 function judge(step: Step, facts: TriageFacts): Verdict {
   const { memory } = facts;
   if (step.kind === 'refuse-service') {
-    return { kind: 'finding', finding: nameTaken(step.service) };
+    return { kind: 'finding', finding: nameTaken(step) };
   }
   if (step.kind === 'refuse-config') {
     return { kind: 'finding', finding: tooLargeFinding(step.bytes, false, facts.model) };
@@ -126,6 +126,11 @@ export function stepKey(step: EngineStep): string {
   }
 }
 
+/** Whether a `stepKey` is one of a service. */
+export function isOfService(key: string): boolean {
+  return /^(?:create|update)-service /.test(key);
+}
+
 /** The Engine said no for good: said again at every new attempt, and once in the log. */
 export function refusedFinding(step: EngineStep, error: OperationalError): Finding {
   if (step.kind === 'create-config') {
@@ -144,12 +149,19 @@ function nameOf(step: Extract<EngineStep, { readonly role: unknown }>): string {
   return typeof name === 'string' ? name : '';
 }
 
-function nameTaken(service: ServiceObject): Finding {
-  return createFinding(
-    'PUBLISH.NAME_TAKEN',
-    'A service that Interlock did not make has this name: rename or remove it, or set another ServiceName or ProxyServiceName.',
-    { service: service.name },
-  );
+function nameTaken({ service, maker }: ForeignService): Finding {
+  const about = { service: service.name };
+  return maker === undefined
+    ? createFinding(
+        'PUBLISH.NAME_TAKEN',
+        'A service that Interlock did not make has this name: rename or remove it, or set another ServiceName or ProxyServiceName.',
+        about,
+      )
+    : createFinding(
+        'PUBLISH.NAME_TAKEN',
+        'Another Interlock, or another table, made the service of this name, and it is left alone: set another ServiceName or ProxyServiceName, or remove it there.',
+        { ...about, value: `made by ${maker}` },
+      );
 }
 
 function rollFailed(service: ServiceObject): Finding {

@@ -57,7 +57,7 @@ export function createHistory(
   home: OwnPlace,
   extension: ExtensionBoard,
 ): History {
-  const owner: Owner = { extension: extension.settings.name, stack: home.stack };
+  const owner: Owner = { extension: extension.settings.name, stack: home.stack, serviceName: home.serviceName };
   const logger = root.child({ area: 'history', ...owner, serviceCluster: extension.settings.serviceCluster });
   const alone = createOneAtATime();
   let known: readonly HistoryEntry[] | undefined;

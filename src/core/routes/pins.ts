@@ -41,11 +41,10 @@ const RECHECK_MS = 10_000;
 
 export function createPins(tools: RoutesTools, home: OwnPlace, board: Board): Pins {
   const { engine, clock } = tools;
-  const { stack } = home;
   const logger = tools.logger.child({ area: 'pins' });
   const alone = createOneAtATime();
   const lookOnce = async (signal: AbortSignal): Promise<void> => {
-    const all = await listAll(engine, 'pin', { stack }, signal);
+    const all = await listAll(engine, 'pin', { stack: home.stack, serviceName: home.serviceName }, signal);
     const findings: Finding[] = [];
     for (const [name, extension] of board.extensions) {
       const own = {
@@ -70,7 +69,7 @@ export function createPins(tools: RoutesTools, home: OwnPlace, board: Board): Pi
   return {
     pin: (extension, { packed, digest, sequence: revision }, signal) =>
       alone(async () => {
-        const owner = ownerOf(extension, stack);
+        const owner = ownerOf(extension, home);
         if (!(await isHomeThere(engine, home, signal))) {
           throw refusal('precondition', 'the service of core was removed: nothing is pinned any more');
         }
@@ -89,7 +88,7 @@ export function createPins(tools: RoutesTools, home: OwnPlace, board: Board): Pi
       }),
     unpin: (extension, signal) =>
       alone(async () => {
-        const { stored, damaged } = await listAll(engine, 'pin', ownerOf(extension, stack), signal);
+        const { stored, damaged } = await listAll(engine, 'pin', ownerOf(extension, home), signal);
         for (const pin of [...damaged, ...stored]) {
           await removeStored(engine, pin, signal);
         }
@@ -117,8 +116,8 @@ export function createPins(tools: RoutesTools, home: OwnPlace, board: Board): Pi
   };
 }
 
-function ownerOf({ settings }: ExtensionBoard, stack: string | undefined): Owner {
-  return { extension: settings.name, stack };
+function ownerOf({ settings }: ExtensionBoard, { stack, serviceName }: OwnPlace): Owner {
+  return { extension: settings.name, stack, serviceName };
 }
 
 async function lookSafely(

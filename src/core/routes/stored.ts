@@ -10,16 +10,16 @@ import { isOperational } from '../../runtime/errors.ts';
 import { slugOf } from '../../settings/slug.ts';
 import { refusal } from '../../wire/errors.ts';
 import type { ConfigObject, EngineApi } from '../engine/engine-api.ts';
+import { homeLabels, type Identity, mayBeOfHome } from '../publish/home-labels.ts';
 import { LABELS, TYPES } from '../publish/names.ts';
 
 export type ConfigEngine = Pick<EngineApi, 'listConfigs' | 'readConfig' | 'createConfig' | 'removeConfig'>;
 
 export type StoredKind = 'routes' | 'pin';
 
-/** Whose: of which table of config.toml, in which stack (`undefined`: core runs outside of any). */
-export interface Owner {
+/** Whose: of which table of config.toml, in which stack (`undefined`: core runs outside of any, by its own service's name). */
+export interface Owner extends Identity {
   readonly extension: string;
-  readonly stack: string | undefined;
 }
 
 /** One Docker Config that holds a route set. */
@@ -107,12 +107,12 @@ export interface Listed {
 export async function listAll(
   engine: ConfigEngine,
   kind: StoredKind,
-  { extension, stack }: Pick<Owner, 'stack'> & Partial<Owner>,
+  { extension, ...home }: Identity & Partial<Owner>,
   signal: AbortSignal,
 ): Promise<Listed> {
   const ofExtension = extension === undefined ? LABELS.extension : `${LABELS.extension}=${extension}`;
   const configs = await engine.listConfigs([`${LABELS.type}=${TYPES[kind]}`, ofExtension], signal);
-  const own = configs.filter(({ labels }) => labels[LABELS.stack] === stack);
+  const own = configs.filter(({ labels }) => mayBeOfHome(labels, home));
   return {
     stored: own
       .flatMap((config) => storedOf(config) ?? [])
@@ -182,14 +182,14 @@ export interface NewStored extends Omit<Stored, 'extension' | 'configId' | 'name
 export async function store(
   engine: ConfigEngine,
   kind: StoredKind,
-  { extension, stack }: Owner,
+  { extension, ...home }: Owner,
   { packed, ...wanted }: NewStored,
   signal: AbortSignal,
 ): Promise<Stored> {
   const { sequence, digest, atMs, revision, changes } = wanted;
   const name = storedName(kind, extension, sequence, digest);
   const labels = {
-    ...(stack === undefined ? {} : { [LABELS.stack]: stack }),
+    ...homeLabels(home),
     [LABELS.type]: TYPES[kind],
     [LABELS.extension]: extension,
     [LABELS.sequence]: String(sequence),

@@ -201,3 +201,240 @@ HitlessServiceUpdate = false
     await eventually(() => world.stored().length === 1);
   });
 });
+
+const HOME_OF = (stack: string) => ({ home: { stack } });
+const versions = () =>
+  Object.fromEntries(
+    [...world.fake.swarm.store.services.values()].map(({ Spec, Version }) => [Spec.Name, Version.Index]),
+  );
+const configs = () => [...world.fake.swarm.store.configs.values()];
+const serviceIds = () => [...world.fake.swarm.store.services.values()].map(({ Spec, ID }) => [Spec.Name, ID]);
+const addConfig = (name: string, labels: Record<string, string>) =>
+  world.fake.swarm.api.createBlob('config', { Name: name, Labels: labels, Data: 'eA==' });
+
+describe('another stack in the same Swarm, with tables of the same names', () => {
+  it('finds its names taken and says by whom; nothing of the first is written, and what is free again is made at once', async () => {
+    const first = world.startCore({ lines: CLASSIC, ...HOME_OF('a') });
+    first.render('one');
+    await rolledOnto(world, 'one');
+    await first.pass(1_000);
+    const before = versions();
+    await first.stop();
+    world.fake.forgetCalls();
+
+    const second = world.startCore({ lines: CLASSIC, ...HOME_OF('b') });
+    second.render('two');
+    await second.pass(125_000);
+    expect(world.writes()).toEqual([]);
+    expect(versions()).toEqual(before);
+    const taken = { code: 'PUBLISH.NAME_TAKEN', value: 'made by the Interlock of the stack a' };
+    expect(second.findings()).toMatchObject([EXTENSION, PROXY].map((service) => ({ ...taken, service })));
+    world.fake.swarm.api.removeService(world.fake.swarm.service(PROXY).ID);
+    // It was never ours, so nobody takes ours away just now: no time is waited.
+    await second.pass(1_000);
+    await rolledOnto(world, 'two');
+    expect(codes(second)).toEqual(['PUBLISH.NAME_TAKEN']);
+  });
+
+  it('is handed a service by its stack label, and then rolls it', async () => {
+    const first = world.startCore({ lines: CLASSIC, ...HOME_OF('a') });
+    first.render('one');
+    await rolledOnto(world, 'one');
+    await first.stop();
+    for (const name of [EXTENSION, PROXY]) {
+      world.fake.swarm.updateService(name, (spec) => {
+        spec.Labels[LABELS.stack] = 'b';
+      });
+    }
+    const ids = serviceIds();
+    const second = world.startCore({ lines: CLASSIC, ...HOME_OF('b') });
+    second.render('two');
+    await second.pass(1_000);
+    await rolledOnto(world, 'two');
+    await second.pass(1_000);
+    expect(second.findings()).toEqual([]);
+    expect(serviceIds()).toEqual(ids);
+  });
+
+  it('has Proxy Configs that count for nothing here, and names that are stepped over', async () => {
+    const labels = (n: number, stack: string) => ({
+      [LABELS.type]: TYPES.proxyConfig,
+      [LABELS.extension]: 'default',
+      [LABELS.stack]: stack,
+      [LABELS.sequence]: String(n),
+      [LABELS.digest]: String(n).padStart(64, '0'),
+    });
+    for (let n = 1; n <= 15; n += 1) {
+      addConfig(`theirs.${n}`, labels(n + 100, 'b'));
+    }
+    const core = world.startCore({ lines: CLASSIC });
+    core.render('one');
+    await rolledOnto(world, 'one');
+    const [own] = configs().filter(({ Spec }) => Spec.Labels[LABELS.stack] === 'interlock');
+    expect(own?.Spec.Labels[LABELS.sequence]).toBe('1');
+    await core.stop();
+
+    // The same artifact under the same number, in another stack.
+    world.fake.swarm.api.removeService(world.fake.swarm.service(PROXY).ID);
+    world.fake.swarm.api.removeService(world.fake.swarm.service(EXTENSION).ID);
+    const again = world.startCore({ lines: CLASSIC, ...HOME_OF('c') });
+    again.render('one');
+    await again.pass(10_000);
+    await rolledOnto(world, 'one');
+    const theirs = configs().filter(({ Spec }) => Spec.Labels[LABELS.stack] === 'c');
+    expect(theirs.map(({ Spec }) => Spec.Labels[LABELS.sequence])).toEqual(['2']);
+    expect(configs().filter(({ Spec }) => Spec.Labels[LABELS.stack] === 'b')).toHaveLength(15);
+  });
+});
+
+describe('a table with another name', () => {
+  const named = (table: string) => `
+[Extensions.${table}]
+ServiceName = "${EXTENSION}"
+ProxyServiceName = "${PROXY}"
+ProxyReplicas = 2
+HitlessServiceUpdate = false
+`;
+
+  it("takes over the services that keep theirs, by one roll of each; what was the old one's goes afterwards", async () => {
+    const first = world.startCore({ toml: named('old') });
+    first.render('one');
+    await rolledOnto(world, 'one');
+    await first.stop();
+    const ids = serviceIds();
+    world.fake.forgetCalls();
+
+    const second = world.startCore({ toml: named('new') });
+    await second.pass(2_000);
+    expect(world.mounted()).toBe('one'); // until the new table's extension has rendered
+    second.render('two');
+    await second.pass(1_000);
+    await rolledOnto(world, 'two');
+    await second.pass(1_000);
+    await eventually(() => configs().every(({ Spec }) => Spec.Labels[LABELS.extension] === 'new'));
+    expect(serviceIds()).toEqual(ids);
+    expect(world.writes().filter((write) => write.includes('/services'))).toEqual([
+      'POST /services/*/update',
+      'POST /services/*/update',
+    ]);
+    for (const name of [EXTENSION, PROXY]) {
+      const { Labels, TaskTemplate } = world.fake.swarm.service(name).Spec;
+      expect(Labels[LABELS.extension]).toBe('new');
+      expect(TaskTemplate.ContainerSpec?.['Env']).toContain('INTERLOCK_EXTENSION=new');
+    }
+    await second.pass(61_000);
+    expect(second.findings()).toEqual([]);
+  });
+
+  it('keeps what a roll may go back to until the roll has ended', async () => {
+    const first = world.startCore({ toml: named('old') });
+    first.render('one');
+    await rolledOnto(world, 'one');
+    await first.stop();
+    const second = world.startCore({ toml: named('new') });
+    second.render(failNew('bad'));
+    await second.pass(2_000);
+    await eventually(() => world.fake.swarm.service(PROXY).UpdateStatus?.State === 'rollback_completed');
+    await second.pass(61_000);
+    expect(world.mounted()).toBe('one');
+    expect(codes(second)).toEqual(['PUBLISH.ROLL_FAILED']);
+  });
+});
+
+describe('a config that an earlier config.toml left and somebody uses', () => {
+  it('keeps no other from going, costs next to nothing, and goes later', async () => {
+    const left = { [LABELS.type]: TYPES.proxyConfig, [LABELS.extension]: 'old', [LABELS.stack]: 'interlock' };
+    const held = addConfig('a-held', left);
+    world.fake.swarm.addService({
+      Name: 'debug',
+      TaskTemplate: {
+        ContainerSpec: {
+          Image: 'app:1',
+          Configs: [{ ConfigID: held, ConfigName: 'a-held' }],
+        },
+      },
+    });
+    for (const name of ['b-free', 'c-free']) {
+      addConfig(name, left);
+    }
+    const core = world.startCore({ lines: CLASSIC });
+    core.render('one');
+    await rolledOnto(world, 'one');
+    await eventually(() => configs().every(({ Spec }) => !Spec.Name.endsWith('free')));
+    await core.pass(5_000);
+    world.fake.forgetCalls();
+    for (let n = 0; n < 10; n += 1) {
+      world.fake.swarm.addService({ Name: `app${n}` });
+      await core.pass(10_000);
+    }
+    const listed = world.fake.calls.filter(({ asked, query }) => asked === 'GET /configs' && query.includes('routes'));
+    expect(listed).toHaveLength(0);
+    expect(world.fake.count(/^DELETE \/configs/)).toBe(0);
+    world.fake.swarm.api.removeService(world.fake.swarm.service('debug').ID);
+    await core.pass(600_000);
+    await eventually(() => configs().every(({ Spec }) => Spec.Name !== 'a-held'));
+  });
+});
+
+describe('a port of the routing mesh', () => {
+  const tables = ([edge, shop]: readonly [number, number]) =>
+    [
+      ['edge', edge],
+      ['shop', shop],
+    ]
+      .map(
+        ([name, port]) => `
+[Extensions.${name}]
+ServiceName = "${name}-extension"
+ServiceCluster = "${name}"
+ProxyServiceName = "${name}-proxy"
+PublishedPort = ${port}
+HitlessServiceUpdate = false
+`,
+      )
+      .join('');
+  const portOf = (name: string) => world.fake.swarm.service(name).Spec.EndpointSpec?.Ports?.[0]?.PublishedPort;
+  const start = (toml: string) => {
+    const core = world.startCore({ toml });
+    core.render('edge', { table: 'edge' });
+    core.render('shop', { table: 'shop' });
+    return core;
+  };
+
+  it.each([
+    ['edge', [9_081, 9_080], [9_080, 9_082]],
+    ['shop', [9_081, 9_080], [9_082, 9_081]],
+  ] as const)('goes from one table to another in one edit (%s takes it)', async (_, before, after) => {
+    const first = start(tables(before));
+    await eventually(() => world.fake.swarm.service('edge-proxy') && world.fake.swarm.service('shop-proxy'));
+    await first.pass(1_000);
+    await first.stop();
+    const second = start(tables(after));
+    // Without a hint it would be looked at again after a minute.
+    await second.pass(10_000);
+    expect([portOf('edge-proxy'), portOf('shop-proxy')]).toEqual(after);
+    await second.pass(61_000);
+    expect(second.findings()).toEqual([]);
+  });
+
+  it('that somebody else keeps is asked for less and less often, and taken soon after it is free', async () => {
+    world.fake.swarm.addService({
+      Name: 'other',
+      EndpointSpec: { Ports: [{ Protocol: 'tcp', TargetPort: 80, PublishedPort: 9_080, PublishMode: 'ingress' }] },
+    });
+    const core = start(tables([9_080, 9_082]));
+    await core.pass(1_000);
+    await eventually(() => codes(core).includes('PUBLISH.REFUSED'));
+    world.fake.forgetCalls();
+    for (let passed = 0; passed < 300_000; passed += 1_000) {
+      await core.clock.advance(1_000);
+    }
+    await core.pass(1_000);
+    const asked = world.fake.count('POST /services/create');
+    expect(asked).toBeGreaterThanOrEqual(4);
+    expect(asked).toBeLessThanOrEqual(20);
+    world.fake.swarm.api.removeService(world.fake.swarm.service('other').ID);
+    await core.pass(61_000);
+    await eventually(() => portOf('edge-proxy') === 9_080);
+  });
+});

@@ -32,7 +32,15 @@ export interface Core {
   readonly clock: ManualClock;
   readonly findings: () => readonly Finding[];
   /** The extension has rendered this text; the model needs these networks (by name) and secrets. */
-  render(text: string, needs?: { readonly networks?: readonly string[]; readonly secrets?: readonly string[] }): void;
+  render(
+    text: string,
+    needs?: {
+      readonly networks?: readonly string[];
+      readonly secrets?: readonly string[];
+      /** Default: the first. */
+      readonly table?: string;
+    },
+  ): void;
   /** Every running proxy task has a session from now on; `undefined`: none has. */
   agents(make?: (taskId: string) => Partial<AgentSession>): void;
   /** Moves time, and what the Engine says arrives in between. */
@@ -133,7 +141,9 @@ function startCore(
     throw new Error('no extension');
   }
   if (!withoutTokens) {
-    extension.tokens.set(null);
+    for (const { tokens } of board.extensions.values()) {
+      tokens.set(null);
+    }
   }
   const snapshots = createCell<Snapshot>();
   const stop = new AbortController();
@@ -149,7 +159,7 @@ function startCore(
     board: extension,
     clock,
     findings: () => board.findings(),
-    render(text, { networks = [], secrets = [] } = {}) {
+    render(text, { networks = [], secrets = [], table = extension.settings.name } = {}) {
       sequenceNumber += 1;
       const revision = { digest: `r${sequenceNumber}`, sequence: sequenceNumber, versionIndex: sequenceNumber };
       const requirements: Requirements = {
@@ -157,7 +167,7 @@ function startCore(
         secrets: secrets.flatMap((name) => parseSecretName(name) ?? []),
       };
       const artifact = createArtifact([{ path: '/etc/nginx/nginx.conf', mode: 0o444, bytes: Buffer.from(text) }]);
-      extension.rendered.set({ revision, artifact, requirements });
+      board.extensions.get(table)?.rendered.set({ revision, artifact, requirements });
     },
     agents(make) {
       const tasks = fake.swarm.runningTasksOf(PROXY);

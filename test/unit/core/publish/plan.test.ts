@@ -111,6 +111,11 @@ function converge(
   }
 }
 
+const tokensOf = (table: string) => ({
+  extension: { id: `${table}-e`, name: `${table}-e` },
+  proxy: { id: `${table}-p`, name: `${table}-p` },
+});
+
 const containerOf = (service: ServiceObject | undefined) =>
   ((service?.spec['TaskTemplate'] ?? {}) as { readonly ContainerSpec: Record<string, unknown> }).ContainerSpec;
 
@@ -219,10 +224,28 @@ describe('planExtension', () => {
     expect(after.extension?.spec).toMatchObject({ TaskTemplate: { ContainerSpec: { Args: ['-D'] } } });
   });
 
-  it('never overwrites a foreign service that has its name', () => {
-    const foreign = serviceObject({ Name: 'interlock-proxy', Labels: { mine: 'yes' } });
-    const { steps } = { steps: planExtension(desired(), { ...converge(desired()).state, proxy: foreign }) };
-    expect(steps).toMatchObject([{ kind: 'refuse-service', role: 'proxy' }]);
+  it.each(['extension', 'proxy'] as const)('never overwrites a foreign service that has the name of its %s', (role) => {
+    const service = serviceObject({ Name: `interlock-${role}`, Labels: { mine: 'yes' } });
+    const taken = { ...converge(desired()).state, [role]: undefined, foreign: { [role]: { service, maker: 'them' } } };
+    expect(planExtension(desired(), taken)).toEqual([{ kind: 'refuse-service', role, service, maker: 'them' }]);
+    // Nothing is stored for a proxy that is not there.
+    const [step] = planExtension(desired({ delivery: delivery('two') }), taken).filter(
+      ({ kind }) => kind === 'create-config',
+    );
+    expect(step === undefined).toBe(role === 'proxy');
+  });
+
+  it('a table that was renamed goes on with the services that keep their names', () => {
+    const { state } = converge(desired({ tokens: tokensOf('default') }));
+    const settings = { ...extensionSettings(), name: 'main' };
+    const renamed = desired({ settings, tokens: tokensOf('main'), delivery: delivery('two') });
+    const { passes, state: after } = converge(renamed, { ...state, configs: [] });
+    expect(kinds(passes)).toEqual([['update-service', 'create-config'], ['update-service']]);
+    for (const service of [after.extension, after.proxy]) {
+      expect(service?.labels[LABELS.extension]).toBe('main');
+      expect(containerOf(service)['Env']).toContain('INTERLOCK_EXTENSION=main');
+      expect(containerOf(service)['Secrets']).toMatchObject([{ SecretName: expect.stringMatching(/^main/) as string }]);
+    }
   });
 
   it('removes superseded configs beyond the newest ten, but none that is referred to', () => {
