@@ -2,14 +2,16 @@
  * A good citizen on a real Swarm of two nodes: rolls that cannot get on, what others hold, remove or damage, tables that leave
  * config.toml, application networks that come and go. Each part begins and ends with the one default table at rest.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startSwarm } from '../support/bed.ts';
 import { eventually } from '../support/eventually.ts';
 import { imageArchive } from '../support/images.ts';
-import { defaultConfig, deployInterlock, type Interlock, type TaskJson } from '../support/interlock.ts';
+import { defaultConfig, deployInterlock, type Interlock, STACK, type TaskJson } from '../support/interlock.ts';
+import { untilAtRest, versionsOf } from './cluster.ts';
 import { useConfig } from './use-config.ts';
 
 /** With a constraint of its own: its proxy stays on the worker whatever other tables ask for. */
@@ -148,6 +150,15 @@ ${lines}
 `;
 }
 
+/** docker/stack.yml with the same config.toml, for another stack. Returns its path. */
+async function secondStack(): Promise<string> {
+  const text = await readFile(fileURLToPath(new URL('../../docker/stack.yml', import.meta.url)), 'utf8');
+  await writeFile(join(folder, 'config.toml'), DEFAULT);
+  const path = join(folder, 'second.yml');
+  await writeFile(path, text.replace(/\$\{INTERLOCK_CONFIG_DIGEST[^}]*\}/, 'second'));
+  return path;
+}
+
 const PROXY_IMAGE = 'ProxyImage = "interlock/proxy:dev"\n';
 
 describe('rolls that cannot get on, and tables that leave config.toml', () => {
@@ -215,7 +226,68 @@ describe('rolls that cannot get on, and tables that leave config.toml', () => {
   }, 600_000);
 });
 
+describe('a port of the routing mesh', () => {
+  const withPorts = (edge: number, shop: number) =>
+    DEFAULT +
+    Object.entries({ edge, shop })
+      .map(([name, port]) => table(name, `${PROXY_IMAGE}PublishedPort = ${port}`).replace('"host"', '"ingress"'))
+      .join('');
+  const ports = async () =>
+    Promise.all(
+      ['edge-proxy', 'shop-proxy'].map(async (name) => {
+        const { Ports } = (await interlock.inspectService(name)).Spec['EndpointSpec'] as {
+          readonly Ports?: readonly { readonly PublishedPort: number }[];
+        };
+        return Ports?.map(({ PublishedPort }) => PublishedPort);
+      }),
+    );
+
+  it('goes from one table to another in one edit, there and back', async () => {
+    undo.push(() => useConfig(interlock, DEFAULT));
+    await useConfig(interlock, withPorts(9_081, 9_080));
+    await Promise.all(['edge-proxy', 'shop-proxy'].map(settled));
+    for (const [edge, shop] of [
+      [9_080, 9_082],
+      [9_081, 9_080],
+    ] as const) {
+      await useConfig(interlock, withPorts(edge, shop));
+      await eventually(async () => expect(await ports()).toEqual([[edge], [shop]]), { ...SLOW, timeoutMs: 30_000 });
+      await Promise.all(['edge-proxy', 'shop-proxy'].map(settled));
+    }
+  }, 600_000);
+});
+
 describe('what others hold, remove or damage', () => {
+  it('another stack with the same table finds the names taken and says by whom; nothing of the first is written', async () => {
+    const second = await secondStack();
+    const before = await untilAtRest(interlock);
+    undo.push(() => interlock.cli('stack', 'rm', 'second'));
+    await interlock.cli('stack', 'deploy', '--resolve-image', 'never', '-c', second, 'second');
+    await eventually(async () => {
+      const lines = (await interlock.cli('service', 'logs', '--raw', 'second_core')).split('\n');
+      const said = lines
+        .filter((line) => line.includes('PUBLISH.NAME_TAKEN'))
+        .map((line) => JSON.parse(line) as unknown);
+      const finding = { code: 'PUBLISH.NAME_TAKEN', value: `made by the Interlock of the stack ${STACK}` };
+      for (const service of ['interlock-extension', 'interlock-proxy']) {
+        expect(said).toContainEqual(
+          expect.objectContaining({ finding: expect.objectContaining({ ...finding, service }) as unknown }),
+        );
+      }
+    }, SLOW);
+    // Both cores have gone on meanwhile.
+    await interlock.updateService('app', (spec) => {
+      spec.Labels['com.docker.lb.hosts'] = 'app.local,beside.local';
+    });
+    await served('beside.local');
+    const after = await versionsOf(interlock);
+    for (const name of ['service interlock-extension', 'service interlock-proxy']) {
+      expect(after[name]).toBe(before[name]);
+    }
+    expect(Object.keys(after)).toEqual(expect.arrayContaining(Object.keys(before)));
+    expect(await interlock.cli('service', 'ls', '--format', '{{.Name}}')).toContain('second_core');
+  }, 600_000);
+
   it('a foreign service with the name of a proxy is never written, and a finding says so until it is gone', async () => {
     const home = await interlock.createNetwork('foreign');
     await interlock.createApp({ name: 'shop-proxy', networks: [home] });

@@ -19,6 +19,7 @@ import { freePort } from '../support/nginx.ts';
 import { echoed, openWebSocket } from '../support/web-socket.ts';
 import { PATIENCE, runningOf } from './cluster.ts';
 import { startTraffic, type Traffic, tallyOf } from './traffic.ts';
+import { useConfig } from './use-config.ts';
 
 const SLOW = { ...PATIENCE, timeoutMs: 300_000 };
 const PROXY = 'interlock-proxy';
@@ -354,6 +355,32 @@ describe('proxies behind HAProxy, as the how-tos have both', () => {
       ]);
     }, PATIENCE);
   }, 600_000);
+
+  it('a table that is given another name keeps its services, by one roll: no request fails, and the old name leaves nothing', async () => {
+    const ids = async () =>
+      Promise.all([PROXY, 'interlock-extension'].map(async (name) => (await interlock.inspectService(name)).ID));
+    const before = await ids();
+    const watch = await rolled('a table renamed:', async () => {
+      await useConfig(interlock, (await printedConfig()).replaceAll('[Extensions.default', '[Extensions.main'));
+    });
+    expectNoLoss(watch);
+    expect(await ids()).toEqual(before);
+    const { Labels } = (await interlock.inspectService(PROXY)).Spec;
+    expect(Labels['com.docker.interlock.extension']).toBe('main');
+    await eventually(async () => {
+      const names = await Promise.all(
+        ['config', 'secret'].map((kind) => interlock.cli(kind, 'ls', '--format', '{{.Name}}')),
+      );
+      expect(names.join('')).toMatch(/\.proxy\.main\./);
+      expect(names.join('')).not.toMatch(/\.default\./);
+    }, PATIENCE);
+    // It is delivered to as before.
+    const host = 'after-the-name.test';
+    await interlock.updateService('shop', (spec) => {
+      spec.Labels['com.docker.lb.hosts'] = `shop.test,${host}`;
+    });
+    await untilBothServe(host);
+  }, 900_000);
 
   it('a node that is drained and taken back: no request fails', async () => {
     const watch = await watched('a node drained and taken back:', async ({ departures }) => {
