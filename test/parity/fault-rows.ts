@@ -25,6 +25,11 @@ const STUCK_AND_GONE = onSwarmLong(
   'no free host port, no matching node and a missing image are said within 30 s; what was made goes with its table',
 );
 
+const RENAMED = onSwarmLong(
+  'outer',
+  'a table that is given another name keeps its services, by one roll: no request fails, and the old name leaves nothing',
+);
+
 export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
   1: proven([NO_NEW_TASK, SAME_NGINX], 'A change that needs no new network or secret touches no network at all.'),
   2: proven(
@@ -192,6 +197,8 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
       'integration/core/publish-rolls',
       'dropped and renamed services and their configs go; foreign ones and those of another stack stay',
     ),
+    inFile('integration/core/publish-rolls', 'goes with its table, and nothing of another such core does'),
+    RENAMED,
   ]),
   30: proven([inFile('unit/core/publish/plan', 'brings changed settings to both services')]),
   31: unproven(

@@ -27,6 +27,11 @@ const NAME_TAKEN = onSwarmLong(
   'a foreign service with the name of a proxy is never written, and a finding says so until it is gone',
 );
 
+const TAKEN_BY_ANOTHER = onSwarmLong(
+  'citizen',
+  'another stack with the same table finds the names taken and says by whom; nothing of the first is written',
+);
+
 /** With a real engine's own idea of a spec, and traffic. */
 const KEYS_MADE = onSwarmLong(
   'keys',
@@ -242,6 +247,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
       ...ON_ENGINE,
       OWN_CLUSTER,
       NAME_TAKEN,
+      TAKEN_BY_ANOTHER,
       STUCK_AND_GONE,
       inFile('unit/settings/core-settings', 'names services after their table, each name once'),
     ],
@@ -324,6 +330,7 @@ export const EXTENSION_ROWS: Readonly<Record<ExtensionKey, Row>> = {
       toSpec('PublishedPort'),
       ...ON_ENGINE,
       onSwarm('routing/main-job', 'reaches a labelled service through every proxy'),
+      onSwarmLong('citizen', 'goes from one table to another in one edit, there and back'),
     ],
     'No default: left out or 0, the port is not published.',
   ),

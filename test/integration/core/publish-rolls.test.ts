@@ -212,6 +212,34 @@ const serviceIds = () => [...world.fake.swarm.store.services.values()].map(({ Sp
 const addConfig = (name: string, labels: Record<string, string>) =>
   world.fake.swarm.api.createBlob('config', { Name: name, Labels: labels, Data: 'eA==' });
 
+describe('what a core outside of any stack made', () => {
+  it('goes with its table, and nothing of another such core does', async () => {
+    const home = (serviceName: string) => ({ home: { stack: undefined, serviceName } });
+    const table = (name: string) => `
+[Extensions.${name}]
+ServiceName = "${name}-extension"
+ProxyServiceName = "${name}-proxy"
+HitlessServiceUpdate = false
+`;
+    for (const [name, core] of [
+      ['mine', 'core-one'],
+      ['theirs', 'core-two'],
+    ] as const) {
+      const one = world.startCore({ toml: table(name), ...home(core) });
+      one.render(name);
+      await eventually(() => world.fake.swarm.service(`${name}-proxy`).ID);
+      await one.pass(1_000);
+      await one.stop();
+    }
+    const again = world.startCore({ toml: table('new'), ...home('core-one') });
+    again.render('new');
+    const names = () => [...world.fake.swarm.store.services.values()].map(({ Spec }) => Spec.Name).sort();
+    await eventually(() => names().join() === 'new-extension,new-proxy,theirs-extension,theirs-proxy');
+    await eventually(() => world.stored().length === 2);
+    expect([...world.stored()].sort()).toEqual(['new', 'theirs']);
+  });
+});
+
 describe('another stack in the same Swarm, with tables of the same names', () => {
   it('finds its names taken and says by whom; nothing of the first is written, and what is free again is made at once', async () => {
     const first = world.startCore({ lines: CLASSIC, ...HOME_OF('a') });

@@ -64,7 +64,8 @@ ${tableOf(GRPC_SCHEMA, undefined)}
 One table per service cluster, at least one. No two may have the same \`ServiceCluster\`, service name or, in ingress mode, published port.
 
 The \`<slug>\` in default service names is the table's name: as it is when it has at most 16 of \`a-z\`, \`0-9\` and inner \`-\`, else lower-cased, cut and with
-4 digits of its hash. It is the same on every start. Renaming the table renames its services.
+4 digits of its hash. It is the same on every start. Renaming the table renames its services,
+unless \`ServiceName\` and \`ProxyServiceName\` are written ([what becomes of them](operate.md#what-core-takes-for-its-own)).
 
 ${tableOf(EXTENSION_SCHEMA, 'extension')}
 
