@@ -2,11 +2,13 @@
  * By which labels core knows again what it made: the name of its stack or, outside of any, of its own service. Both are unique in a
  * Swarm, so what another Interlock made is never taken for one's own, whatever its tables are named. Pure.
  */
-import type { Home } from './desired.ts';
 import { LABELS } from './names.ts';
 
 /** What an identity is made of. A core that is no service of the Swarm has neither, and its things carry neither label. */
-export type Identity = Pick<Home, 'stack' | 'serviceName'>;
+export interface Identity {
+  readonly stack: string | undefined;
+  readonly serviceName?: string | undefined;
+}
 
 /** Goes onto everything that core makes. */
 export function homeLabels({ stack, serviceName }: Identity): Readonly<Record<string, string>> {

@@ -68,7 +68,12 @@ const CHANGES: readonly Change[] = [
       const engine = engineOf(world);
       const type = { [LABELS.type]: TYPES.proxyConfig, [LABELS.extension]: 'default' };
       for (let sequence = 2; sequence <= KEPT_CONFIGS + 1; sequence += 1) {
-        const labels = { ...type, [LABELS.digest]: `old${sequence}`, [LABELS.sequence]: String(sequence) };
+        const labels = {
+          [LABELS.stack]: 'interlock',
+          ...type,
+          [LABELS.digest]: `old${sequence}`,
+          [LABELS.sequence]: String(sequence),
+        };
         await engine.createConfig({ name: `old.${sequence}`, labels, bytes: Buffer.from(`old ${sequence}`) }, forever);
       }
     },
