@@ -25,8 +25,8 @@ export function createRefusalWatch(clock: Clock): RefusalWatch {
         return undefined;
       }
       const same = [...steps].sort().join('\n');
-      refused = refused?.steps === same ? refused : { steps: same, sinceMs: clock.now() };
-      return Math.min(RETRY_AT_MOST_MS, Math.max(RETRY_FIRST_MS, clock.now() - refused.sinceMs));
+      refused = refused?.steps === same ? refused : { steps: same, sinceMs: clock.monotonic() };
+      return Math.min(RETRY_AT_MOST_MS, Math.max(RETRY_FIRST_MS, clock.monotonic() - refused.sinceMs));
     },
     get isRefused() {
       return refused !== undefined;
