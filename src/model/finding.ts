@@ -92,6 +92,7 @@ export const FINDINGS = {
   'PUBLISH.REFUSED': { severity: 'error', harm: 'what runs keeps its last settings and configuration' },
   'PUBLISH.ROLL_FAILED': { severity: 'error', harm: 'the last good configuration keeps serving' },
   'PUBLISH.ROLL_STUCK': { severity: 'error', harm: 'the task does not start; tasks that run go on' },
+  'PUBLISH.ROLL_SLOW': { severity: 'warn', harm: 'the task has not started yet; tasks that run go on' },
   'PUBLISH.NO_AGENT_SESSION': { severity: 'warn', harm: 'each change rolls the proxy service (classic mode)' },
   'PUBLISH.CONSTRAINT_UNMATCHED': {
     severity: 'error',

@@ -7,13 +7,15 @@ import { LABELS } from './names.ts';
 
 /** A start takes its time (an image to pull, a first health check); nobody is told before. */
 export const SLOW_START_MS = 10_000;
+/** Swarm says nothing of a registry that does not answer: only after this time it is held against a roll, as an error would be. */
+export const SILENT_START_MS = 60_000;
 /** Between two looks at the errors while it lasts. */
 const LOOK_AGAIN_MS = 5_000;
 
 export interface RollWatch {
   /**
-   * `names`: our services. Returns a finding for each that does not get its tasks running and whose tasks have errors, and when to look
-   * again. @throws OperationalError when the Engine does not answer.
+   * `names`: our services. Returns a finding for each that does not get its tasks running, with their errors, or, where they have none,
+   * with what they wait in; and when to look again. @throws OperationalError when the Engine does not answer.
    */
   look(
     snapshot: Snapshot,
@@ -35,16 +37,14 @@ export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
       const waiting = unsettled.flatMap(({ id }) => tasksOf(snapshot, id).filter(isWaiting));
       waitingSince = new Map(waiting.map(({ id }) => [id, waitingSince.get(id) ?? now]));
       const slow = unsettled.filter(({ id }) => now - (unsettledSince.get(id) ?? now) >= SLOW_START_MS);
-      const isPatient = ({ id }: TaskFate) => now - (waitingSince.get(id) ?? Number.NEGATIVE_INFINITY) < SLOW_START_MS;
+      const waitedMs = ({ id }: TaskFate) => now - (waitingSince.get(id) ?? now);
+      const isPatient = (fate: TaskFate) => waitingSince.has(fate.id) && waitedMs(fate) < SLOW_START_MS;
       const findings: Finding[] = [];
       for (const service of slow) {
         const fates = await engine.listTaskFates(service.id, signal);
-        findings.push(
-          ...stuckFinding(
-            service,
-            fates.filter((fate) => !isPatient(fate)),
-          ),
-        );
+        const said = fates.filter((fate) => isOfPresentSpec(fate, service) && !isPatient(fate));
+        const silent = said.filter((fate) => isOnItsWay(fate) && waitedMs(fate) >= SLOW_START_MS);
+        findings.push(...stuckFinding(service, said, silent, waitedMs));
       }
       const waits = unsettled.length > slow.length ? SLOW_START_MS : undefined;
       return { findings, holdMs: slow.length > 0 ? LOOK_AGAIN_MS : waits };
@@ -63,27 +63,60 @@ export function isSettled({ id, mode, updateState }: Service, snapshot: Snapshot
 
 /** For a node, an image, a first health check, or its predecessor's end. */
 function isWaiting({ desiredState, state }: Task): boolean {
-  return (desiredState === 'running' || desiredState === 'ready') && state !== 'running';
+  return isWanted(desiredState) && state !== 'running';
 }
 
-/** Of tasks that shall run, their errors; else of those that ended last. Only tasks of the present spec count. */
-function stuckFinding({ name, containerLabels }: Service, fates: readonly TaskFate[]): readonly Finding[] {
-  const mark = containerLabels[LABELS.template];
-  const withError = fates
-    .filter((fate) => fate.error !== undefined && fate.containerLabels[LABELS.template] === mark)
+/** Only tasks of the present spec count. */
+function isOfPresentSpec({ containerLabels }: TaskFate, service: Service): boolean {
+  return containerLabels[LABELS.template] === service.containerLabels[LABELS.template];
+}
+
+/** What a task waits in when Swarm has no error of it. One that is `ready` waits for its predecessor's end, however long that takes. */
+const ON_THE_WAY: Readonly<Record<string, string>> = {
+  new: 'Swarm has not looked at it yet',
+  pending: 'Swarm has not chosen a node yet',
+  assigned: 'its node has not taken it up yet',
+  accepted: 'its node has not begun with it yet',
+  preparing: 'the node pulls the image, or waits for a registry that does not answer',
+  starting: 'its container has not passed its first health check yet',
+};
+
+function isOnItsWay({ state, desiredState, error }: TaskFate): boolean {
+  return error === undefined && isWanted(desiredState) && ON_THE_WAY[state] !== undefined;
+}
+
+function isWanted(desiredState: string): boolean {
+  return desiredState === 'running' || desiredState === 'ready';
+}
+
+/** Of tasks that shall run, their errors; else of those that ended last; else what those wait in that say nothing. */
+function stuckFinding(
+  { name }: Service,
+  said: readonly TaskFate[],
+  silent: readonly TaskFate[],
+  waitedMs: (fate: TaskFate) => number,
+): readonly Finding[] {
+  const withError = said
+    .filter(({ error }) => error !== undefined)
     .sort((a, b) => b.updatedAt.localeCompare(a.updatedAt));
-  const waiting = withError.find(({ desiredState }) => desiredState === 'running' || desiredState === 'ready');
-  const error = (waiting ?? withError[0])?.error;
-  return error === undefined
+  const error = (withError.find(({ desiredState }) => isWanted(desiredState)) ?? withError[0])?.error;
+  if (error !== undefined) {
+    return [
+      createFinding(
+        'PUBLISH.ROLL_STUCK',
+        'A task of the service does not start; those that run go on. See docker service ps.',
+        { service: name, value: error },
+      ),
+    ];
+  }
+  const [longest] = [...silent].sort((a, b) => waitedMs(b) - waitedMs(a));
+  return longest === undefined
     ? []
     : [
         createFinding(
-          'PUBLISH.ROLL_STUCK',
-          'A task of the service does not start; those that run go on. See docker service ps.',
-          {
-            service: name,
-            value: error,
-          },
+          waitedMs(longest) >= SILENT_START_MS ? 'PUBLISH.ROLL_STUCK' : 'PUBLISH.ROLL_SLOW',
+          'A task of the service has not started yet, and Swarm names no error; those that run go on. See docker service ps.',
+          { service: name, value: `${longest.state}: ${ON_THE_WAY[longest.state] ?? ''}` },
         ),
       ];
 }

@@ -12,8 +12,8 @@ import type { RawNode, RawService, RawTask, RawTemplate } from './raw.ts';
 import type { Store } from './store.ts';
 import type { FakeTime } from './time.ts';
 
-/** What becomes of a task that starts. `hang`: it stays in `starting`. */
-export type Outcome = 'run' | 'fail' | 'reject' | 'hang';
+/** What becomes of a task that starts. `hang`: it stays in `starting`. `pull`: in `preparing`, for as long as that is its outcome. */
+export type Outcome = 'run' | 'fail' | 'reject' | 'hang' | 'pull';
 
 export interface Pace {
   /** One step of a task's life. */
@@ -117,6 +117,8 @@ export function createOrchestrator(store: Store, allocator: Allocator, time: Fak
     } else if (next === 'preparing' && outcome === 'reject') {
       end(task, 'rejected', 'No such image');
       return false;
+    } else if (next === 'ready' && outcome === 'pull') {
+      return true; // looked at again at the next step
     } else if (next === 'running') {
       return start(task, outcome);
     } else {

@@ -254,7 +254,25 @@ describe('what needs a roll', () => {
     expect(world.spec().TaskTemplate.ContainerSpec?.Secrets).toHaveLength(1);
   });
 
-  it('networks that nobody needs go with the next roll, or after NetworkLinger', async () => {
+  it('networks that nobody needs go with the next roll for another reason, long before NetworkLinger', async () => {
+    const [a, b] = ['a', 'b'].map((name) => world.fake.swarm.addNetwork(name));
+    const core = await settledCore({ patience: { networkLingerMs: 600_000 } });
+    const attached = () => (world.spec().TaskTemplate.Networks ?? []).map(({ Target }) => Target);
+    core.render('a', { networks: ['a'] });
+    await core.pass(2_000);
+    await rolledOnto(world, 'a');
+    core.agents(present);
+    core.render('none');
+    await core.pass(40_000);
+    expect(attached()).toEqual([a]);
+    core.render('b', { networks: ['b'] });
+    await core.pass(2_000);
+    await rolledOnto(world, 'b');
+    expect(attached()).toEqual([b]);
+    expect(world.writes().filter((write) => write.startsWith('POST /services'))).toHaveLength(2);
+  });
+
+  it('networks that nobody needs go after NetworkLinger without any other reason', async () => {
     world.fake.swarm.addNetwork('a');
     world.fake.swarm.addNetwork('b');
     const core = await settledCore({ patience: { networkLingerMs: 600_000 } });

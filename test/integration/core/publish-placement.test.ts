@@ -134,6 +134,33 @@ describe('extension and proxies', () => {
     await settledOn(PROXY, 'w1', 'w1');
   });
 
+  it('wait for a worker while all of them are paused, from the first deployment on: a finding says so within 30 s', async () => {
+    join('w1');
+    swarm().setNode('w1', { availability: 'pause' });
+    const core = world.startCore({ lines: 'HitlessServiceUpdate = false\n' });
+    const stuck = () => core.findings().filter(({ code }) => code === 'PUBLISH.ROLL_STUCK');
+    await core.pass(1_000);
+    await eventually(() => swarm().tasksOf(EXTENSION)[0]?.Status.Err !== undefined);
+    await core.pass(20_000);
+    expect(stuck()).toMatchObject([{ service: EXTENSION }]);
+    expect(stuck()[0]?.value).toContain('no suitable node');
+
+    swarm().setNode('w1', { availability: 'active' });
+    core.render('one');
+    await settledOn(PROXY, 'w1', 'w1');
+    await core.pass(20_000);
+    expect(core.findings()).toEqual([]);
+
+    // What runs there stays.
+    const before = swarm().runningTasksOf(PROXY);
+    const written = updates().length;
+    swarm().setNode('w1', { availability: 'pause' });
+    await core.pass(120_000);
+    expect(swarm().runningTasksOf(PROXY)).toEqual(before);
+    expect(updates()).toHaveLength(written);
+    expect(core.findings()).toEqual([]);
+  });
+
   it('in host mode use managers too when there are more proxies than workers, and leave them when there is room', async () => {
     join('w1');
     const core = await start('PublishMode = "host"\nPublishedPort = 80\n');

@@ -103,6 +103,59 @@ describe('a roll that does not get on', () => {
     expect(codes(core)).toEqual([]);
   });
 
+  it('of proxies that run, because no node matches any more, becomes a finding within 30 s, and one of them serves on', async () => {
+    const lines = `${CLASSIC}PublishMode = "host"\n`;
+    const first = world.startCore({ lines });
+    first.render('one');
+    await rolledOnto(world, 'one');
+    await first.stop();
+    const [before] = world.fake.swarm.runningTasksOf(PROXY);
+
+    const core = world.startCore({ lines: `${lines}ProxyConstraints = ["node.labels.edge==true"]\n` });
+    core.render('one');
+    await core.pass(2_000);
+    await eventually(() => world.fake.swarm.tasksOf(PROXY).some(({ Status }) => Status.Err !== undefined));
+    await core.pass(20_000);
+    const stuck = core.findings().filter(({ code }) => code === 'PUBLISH.ROLL_STUCK');
+    expect(stuck).toMatchObject([{ service: PROXY }]);
+    expect(stuck[0]?.value).toContain('no suitable node');
+    const mark = before?.Spec.ContainerSpec?.Labels?.[LABELS.template];
+    const running = world.fake.swarm.runningTasksOf(PROXY);
+    expect(running.map(({ Spec }) => Spec.ContainerSpec?.Labels?.[LABELS.template])).toEqual([mark]);
+  });
+
+  it('because an image takes its time is said with its state, holds a newer configuration for a minute, and goes with the pull', async () => {
+    const core = world.startCore({ lines: CLASSIC });
+    core.render('one');
+    await rolledOnto(world, 'one');
+    const marks = new Set(
+      world.fake.swarm.tasksOf(PROXY).map(({ Spec }) => Spec.ContainerSpec?.Labels?.[LABELS.template]),
+    );
+    world.fake.swarm.setOutcome(({ Spec }) =>
+      marks.has(Spec.ContainerSpec?.Labels?.[LABELS.template]) ? 'run' : 'pull',
+    );
+    core.render('two');
+    await core.pass(1_000);
+    await eventually(() => world.fake.swarm.tasksOf(PROXY).some(({ Status }) => Status.State === 'preparing'));
+    core.render('three');
+    await core.pass(8_000);
+    expect(codes(core)).toEqual([]);
+    await core.pass(12_000);
+    expect(core.findings()).toMatchObject([{ code: 'PUBLISH.ROLL_SLOW', service: PROXY }]);
+    expect(core.findings()[0]?.value).toMatch(/^preparing: /);
+    await core.pass(30_000);
+    expect(world.mounted()).toBe('two');
+    await core.pass(30_000);
+    await eventually(() => world.mounted() === 'three');
+
+    await core.pass(20_000);
+    expect(codes(core)).toEqual(['PUBLISH.ROLL_SLOW']);
+    world.fake.swarm.setOutcome(() => 'run');
+    await rolledOnto(world, 'three');
+    await core.pass(10_000);
+    expect(codes(core)).toEqual([]);
+  });
+
   it('gives way to a newer configuration', async () => {
     const core = world.startCore({ lines: CLASSIC });
     core.render('one');
