@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LABELS } from '../../../src/core/publish/names.ts';
 import { startSwarm } from '../../support/bed.ts';
 import { eventually } from '../../support/eventually.ts';
 import { imageArchive } from '../../support/images.ts';
@@ -78,19 +79,20 @@ interface Seen {
   readonly tasks: readonly string[];
 }
 
-/** What core wrote for these clusters, by version index, and the tasks that run of it. */
+/** All that core wrote for these clusters (services, Proxy Configs, history, tokens), by version index, and the tasks that run of it. */
 async function seen(clusters: readonly Cluster[]): Promise<Seen> {
   const names = clusters.flatMap((one) => [`interlock-extension-${one}`, `interlock-proxy-${one}`]);
   const services = await Promise.all(names.map((name) => interlock.inspectService(name)));
-  // Shape: Engine API `GET /tasks`, `GET /configs`.
+  // Shape: Engine API `GET /tasks`, `GET /configs`, `GET /secrets`.
   const tasks = (await interlock.docker.listTasks({ filters: { service: names } })) as readonly TaskJson[];
-  const configs = (await interlock.docker.listConfigs()) as unknown as {
-    readonly Spec: { readonly Name: string };
+  const blobs = (await Promise.all([
+    interlock.docker.listConfigs(),
+    interlock.docker.listSecrets(),
+  ])) as unknown as (readonly {
+    readonly Spec: { readonly Name: string; readonly Labels?: Readonly<Record<string, string>> };
     readonly Version: { readonly Index: number };
-  }[];
-  const own = configs.filter(({ Spec }) =>
-    clusters.some((one) => Spec.Name.startsWith(`com.docker.interlock.proxy.${one}.`)),
-  );
+  }[])[];
+  const own = blobs.flat().filter(({ Spec }) => clusters.some((one) => Spec.Labels?.[LABELS.extension] === one));
   const versions = [...services, ...own].map(({ Spec, Version }) => [Spec.Name, Version.Index] as const);
   const running = tasks.filter(({ DesiredState }) => DesiredState === 'running');
   return { versions: Object.fromEntries(versions), tasks: running.map(({ ID }) => ID).sort() };
@@ -134,6 +136,9 @@ describe('service clusters', () => {
     await untilQuiet();
     const others = await seen(['dev', 'prod']);
     const own = await seen(['test']);
+    for (const kind of ['proxy.prod', 'routes.prod', 'token.prod.extension', 'token.prod.proxy']) {
+      expect(Object.keys(others.versions)).toContainEqual(expect.stringContaining(`com.docker.interlock.${kind}.`));
+    }
 
     await interlock.updateService('test_demo', (spec) => {
       spec.Labels['com.docker.lb.hosts'] = 'renamed.test.example.org';
@@ -143,7 +148,7 @@ describe('service clusters', () => {
       spec.Mode.Replicated = { Replicas: 2 };
     });
     // Stored once the change has come to rest and its whole file was checked.
-    const count = ({ versions }: Seen) => Object.keys(versions).length;
+    const count = ({ versions }: Seen) => Object.keys(versions).filter((name) => name.includes('.proxy.test.')).length;
     await eventually(async () => count(await seen(['test'])) > count(own), { timeoutMs: 60_000, everyMs: 500 });
     await untilQuiet();
 
@@ -196,7 +201,8 @@ describe('changing config.toml by the documented steps', () => {
   it('applies to running services at once, and only to those it is about', async () => {
     const others = await seen(['dev', 'prod']);
 
-    await useConfig('interlock.second', toml.replace('PublishedPort = 8081', 'PublishedPort = 9081'));
+    const changed = 'PublishedPort = 9081\n    HitlessServiceUpdate = false';
+    await useConfig('interlock.second', toml.replace('PublishedPort = 8081', changed));
     await eventually(async () => (await answer('test', 9081, 'renamed.test.example.org')) === 'test', {
       timeoutMs: 120_000,
       everyMs: 250,
@@ -204,6 +210,24 @@ describe('changing config.toml by the documented steps', () => {
     await eventually(async () => (await updateState()) === 'completed', { timeoutMs: 60_000, everyMs: 500 });
 
     await expect(answer('test', 8081, 'renamed.test.example.org')).rejects.toThrow(/ECONNREFUSED/);
+    expect(await seen(['dev', 'prod'])).toEqual(others);
+  }, 240_000);
+
+  it("in classic mode, too, a change in one leaves the others' tasks and version indexes alone", async () => {
+    await untilQuiet();
+    const others = await seen(['dev', 'prod']);
+    const own = await seen(['test']);
+
+    await interlock.updateService('test_demo', (spec) => {
+      spec.Labels['com.docker.lb.hosts'] = 'classic.test.example.org';
+    });
+    await eventually(async () => (await answer('test', 9081, 'classic.test.example.org')) === 'test', {
+      timeoutMs: 120_000,
+      everyMs: 250,
+    });
+    await untilQuiet();
+
+    expect((await seen(['test'])).tasks).not.toEqual(own.tasks);
     expect(await seen(['dev', 'prod'])).toEqual(others);
   }, 240_000);
 
