@@ -250,10 +250,35 @@ describe('interlock explain URL', () => {
   });
 });
 
+/** How many requests reached the tasks of a service on `network`, asked from one of them; some of them are health checks. */
+async function requestsAt(service: string): Promise<number> {
+  const script = `require('node:dns/promises').resolve4('tasks.${service}')
+    .then((hosts) => Promise.all(hosts.map((host) => fetch('http://' + host + ':8080/').then((answer) => answer.text()))))
+    .then((bodies) => console.log(JSON.stringify(bodies)))`;
+  const bodies = JSON.parse(await interlock.exec(service, ['node', '-e', script])) as readonly string[];
+  const counts = bodies.map((body) => Number(/, (\d+) requests\)/.exec(body)?.[1]));
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+async function setNodes(availability: 'active' | 'pause'): Promise<void> {
+  for (const node of ['n1', 'n2']) {
+    // Swarm writes nodes too, and then says "update out of sequence".
+    await eventually(() => interlock.cli('node', 'update', '--availability', availability, node), {
+      timeoutMs: 30_000,
+    });
+  }
+}
+
 describe('a network that the proxies have yet to join', () => {
-  it('is what explain names, for the URL and for the service, until they are on it: then it is served', async () => {
+  it('is what explain names until they are on it; meanwhile they answer 503, and nothing is sent anywhere else', async () => {
     await interlock.createNetwork('late');
-    await interlock.createApp({ name: 'late', networks: ['late'], lb: { hosts: 'late.test', port: '8080' } });
+    await interlock.createApp({ name: 'late', networks: ['late'] });
+    await eventually(() => requestsAt('late'), { timeoutMs: 60_000, everyMs: 250 });
+    // The roll begins with one of both proxies, and waits for a node that takes its successor. The other serves on.
+    await setNodes('pause');
+    await interlock.updateService('late', (spec) => {
+      Object.assign(spec.Labels, { 'com.docker.lb.hosts': 'late.test', 'com.docker.lb.port': '8080' });
+    });
     const why = /^the proxies are not on the network late yet: 503 until interlock-proxy is rolled/;
     const { verdict, network, steps } = await untilSays(
       () => jsonOf<UrlExplanation>('explain', 'http://late.test:8080/'),
@@ -264,6 +289,25 @@ describe('a network that the proxies have yet to join', () => {
     const printed = await inCore('explain', '--service', 'late');
     expect(printed.exitCode).toBe(1);
     expect(printed.stdout).toContain('the proxies are not on the network late yet');
+
+    const [base = ''] = await eventually(
+      async () => {
+        const bases = await interlock.proxies();
+        expect(bases).toHaveLength(1);
+        return bases;
+      },
+      { timeoutMs: 60_000 },
+    );
+    expect((await interlock.ask(base, 'shop.test')).status).toBe(200);
+    const before = { late: await requestsAt('late'), shop: await requestsAt('shop') };
+    for (let asked = 0; asked < 50; asked += 1) {
+      const { status, headers } = await interlock.ask(base, 'late.test');
+      expect([status, headers['x-upstream-addr']]).toEqual([503, 'unix:/run/interlock-unavailable.sock']);
+    }
+    // Those that ask for the number, and health checks.
+    expect((await requestsAt('late')) - before.late).toBeLessThan(10);
+    expect((await requestsAt('shop')) - before.shop).toBeLessThan(10);
+    await setNodes('active');
 
     await interlock.untilAll('late.test', ({ status }) => status === 200, { proxies: 2, timeoutMs: 150_000 });
     const served = await untilSays(
