@@ -33,6 +33,8 @@ describe('a cluster', () => {
   it('runs tasks on every node, loses one to a power cut, takes it back, and leaves nothing', async () => {
     const swarm = await start('bed-life', 2, { fastHeartbeat: true });
     const marks = marksOf(swarm);
+    // What every test without another engine speaks of: 28.5 or a later 28.
+    expect(await docker(swarm, 'version', '--format', '{{.Server.Version}}')).toMatch(/^28\.([5-9]|\d\d)\b/);
     await swarm.importImage(minbase, IMAGE);
     await docker(
       swarm,
