@@ -7,8 +7,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const LONG = [
   'test/e2e/up/up.test.ts',
   'test/e2e/clusters/clusters.test.ts',
-  'test/full/rest.test.ts',
   'test/full/citizen.test.ts',
+  'test/full/rest.test.ts',
   'test/full/outer.test.ts',
   'test/full/howtos.test.ts',
   'test/full/managers.test.ts',
