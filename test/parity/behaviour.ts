@@ -67,6 +67,14 @@ export const BEHAVIOUR_ROWS: Readonly<Record<string, Row>> = {
   ),
   'What operators set by docker service update': proven(
     [
+      onSwarmLong(
+        'citizen',
+        'what an operator set on a proxy service stays when config.toml changes elsewhere, and gives way where it changes there',
+      ),
+      onSwarmLong(
+        'citizen',
+        "an operator's updates of the proxy service and core's rolls of it, at the same time, are all in effect in the end",
+      ),
       onSwarmLong('citizen', 'what a proxy cannot do without is put back; what an operator added beside it stays'),
       inFile('unit/core/publish/plan', 'keeps what an operator set by docker service update'),
     ],

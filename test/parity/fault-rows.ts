@@ -18,11 +18,11 @@ const SAME_NGINX = throughNginx(
 
 const MANY_NETWORKS = onSwarmLong(
   'citizen',
-  '%i that come together are one roll; docker stack rm takes them within the linger time',
+  '%i that come together are one roll; docker stack rm takes them within the linger time and a roll, and nobody else notices',
 );
 const STUCK_AND_GONE = onSwarmLong(
   'citizen',
-  'no free host port, no matching node and a missing image are said within 30 s; what was made goes with its table',
+  'no free host port, no matching node, a missing image and a silent registry are said within 30 s; what was made goes with its table',
 );
 
 const RENAMED = onSwarmLong(
@@ -36,6 +36,10 @@ export const FAULT_ROWS: Readonly<Record<FaultNumber, Row>> = {
     [
       MANY_NETWORKS,
       ONE_ROLL,
+      onSwarm(
+        'operate/operate',
+        'is what explain names until they are on it; meanwhile they answer 503, and nothing is sent anywhere else',
+      ),
       throughNginx('daemons/hitless', 'answers 503 for a service on a network that the task is not on'),
     ],
     'All new networks that come together are one roll. How long Swarm takes to attach them is not ours; meanwhile the old tasks serve.',

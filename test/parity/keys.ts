@@ -16,7 +16,7 @@ const MUTUAL_TLS = onSwarm(
 /** Said of ports, constraints and images that keep a roll from getting on; tables that are dropped or rename their proxy. */
 const STUCK_AND_GONE = onSwarmLong(
   'citizen',
-  'no free host port, no matching node and a missing image are said within 30 s; what was made goes with its table',
+  'no free host port, no matching node, a missing image and a silent registry are said within 30 s; what was made goes with its table',
 );
 const BEHIND_BALANCER = onSwarmLong(
   'outer',
@@ -121,7 +121,10 @@ export const CORE_ROWS: Readonly<Record<CoreKey, Row>> = {
   NetworkLinger: proven(
     [
       onEngine('e2e/publish/hitless', 'what nobody needs is left after NetworkLinger, and can be removed then'),
-      onSwarmLong('citizen', '%i that come together are one roll; docker stack rm takes them within the linger time'),
+      onSwarmLong(
+        'citizen',
+        '%i that come together are one roll; docker stack rm takes them within the linger time and a roll, and nobody else notices',
+      ),
       onSwarmLong(
         'howtos',
         'an application leaves with docker stack rm, its network and secrets too, once the proxies let go of them',
