@@ -21,6 +21,7 @@ import type { Authenticate } from '../../wire/admission.ts';
 import type { Board, ExtensionBoard } from '../board.ts';
 import type { EngineApi } from '../engine/engine-api.ts';
 import { isHomeThere, type OwnPlace } from '../home.ts';
+import { homeLabels } from '../publish/home-labels.ts';
 import { waitAtMost } from '../wait-at-most.ts';
 import { createTokenDoor, type TokenDoor } from './door.ts';
 import { TOKEN_LABELS, TOKEN_TYPE, type TokenRole } from './names.ts';
@@ -175,7 +176,7 @@ async function untilNoneMissing(desk: Desk, signal: AbortSignal): Promise<TokenP
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const plan = planTokens(await desk.engine.listSecrets(signal), {
       extensions: [...desk.board.extensions.keys()],
-      stack: desk.home.stack,
+      home: desk.home,
       rotations: [...desk.rotations.values()],
     });
     if (plan.missing.length === 0) {
@@ -192,14 +193,10 @@ async function untilNoneMissing(desk: Desk, signal: AbortSignal): Promise<TokenP
 }
 
 /** The text goes from here into the secret, and nowhere else. */
-async function makeToken(
-  { engine, home: { stack }, logger }: Desk,
-  { extension, role, name }: NewToken,
-  signal: AbortSignal,
-) {
+async function makeToken({ engine, home, logger }: Desk, { extension, role, name }: NewToken, signal: AbortSignal) {
   const text = randomBytes(TOKEN_BYTES).toString('base64url');
   const labels = {
-    ...(stack === undefined ? {} : { [TOKEN_LABELS.stack]: stack }),
+    ...homeLabels(home),
     [TOKEN_LABELS.type]: TOKEN_TYPE,
     [TOKEN_LABELS.extension]: extension,
     [TOKEN_LABELS.role]: role,

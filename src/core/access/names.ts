@@ -2,7 +2,6 @@
 import { slugOf } from '../../settings/slug.ts';
 
 export const TOKEN_LABELS = {
-  stack: 'com.docker.stack.namespace',
   type: 'type',
   extension: 'com.docker.interlock.extension',
   role: 'com.docker.interlock.role',

@@ -5,6 +5,7 @@
  * at once ask for the same name, and Swarm gives it to one of them.
  */
 import type { Secret } from '../../model/snapshot.ts';
+import { hasIdentity, type Identity, isOfHome, mayBeOfHome } from '../publish/home-labels.ts';
 import { generationOf, TOKEN_LABELS, TOKEN_ROLES, TOKEN_TYPE, type TokenRole, tokenSecretName } from './names.ts';
 
 /** One role of one `[Extensions.<name>]` table. */
@@ -44,14 +45,14 @@ export interface Rotation extends Holder {
 export interface TokenWishes {
   /** Names of the tables in config.toml. */
   readonly extensions: readonly string[];
-  /** Core's own stack: another stack's tokens open nothing here, whatever its tables are named, and are not ours to remove. */
-  readonly stack: string | undefined;
+  /** Another Interlock's tokens open nothing here, whatever its tables are named, and are not ours to remove. */
+  readonly home: Identity;
   readonly rotations: readonly Rotation[];
 }
 
-export function planTokens(secrets: readonly Secret[], { extensions, stack, rotations }: TokenWishes): TokenPlan {
+export function planTokens(secrets: readonly Secret[], { extensions, home, rotations }: TokenWishes): TokenPlan {
   const holders = extensions.flatMap((extension) => TOKEN_ROLES.map((role): Holder => ({ extension, role })));
-  const ours = secrets.filter((secret) => isOurs(secret, stack));
+  const ours = secrets.filter(({ labels }) => labels[TOKEN_LABELS.type] === TOKEN_TYPE && mayBeOfHome(labels, home));
   const accepted = ours.flatMap((secret) => tokenSecretOf(secret, holders) ?? []);
   const current = holders.flatMap((holder) => newest(accepted.filter((token) => isHeldBy(token, holder))) ?? []);
   const outdated = rotations.filter(({ above, ...holder }) =>
@@ -66,7 +67,7 @@ export function planTokens(secrets: readonly Secret[], { extensions, stack, rota
     accepted,
     current,
     missing: without.map((holder) => ({ ...holder, name: nextName(secrets, holder) })),
-    leftovers: ours.filter(({ id }) => !currentIds.has(id)),
+    leftovers: ours.filter((secret) => !currentIds.has(secret.id) && mayRemove(secret, extensions, home)),
   };
 }
 
@@ -100,6 +101,7 @@ function nextName(secrets: readonly Secret[], { extension, role }: Holder): stri
   return tokenSecretName(extension, role, taken.reduce((highest, generation) => Math.max(highest, generation), 0) + 1);
 }
 
-function isOurs({ labels }: Secret, stack: string | undefined): boolean {
-  return labels[TOKEN_LABELS.type] === TOKEN_TYPE && labels[TOKEN_LABELS.stack] === stack;
+/** One that another core outside of any stack may have made goes only where it was made for a table of ours. */
+function mayRemove({ labels }: Secret, extensions: readonly string[], home: Identity): boolean {
+  return (hasIdentity(home) && isOfHome(labels, home)) || extensions.includes(labels[TOKEN_LABELS.extension] ?? '');
 }

@@ -6,6 +6,7 @@ import { TOKEN_LABELS, TOKEN_TYPE, type TokenRole, tokenSecretName } from '../..
 import { type Board, createBoard } from '../../../../src/core/board.ts';
 import { createDockerodeEngine } from '../../../../src/core/engine/dockerode-engine.ts';
 import type { EngineApi } from '../../../../src/core/engine/engine-api.ts';
+import type { OwnPlace } from '../../../../src/core/home.ts';
 import { findingKey } from '../../../../src/model/finding.ts';
 import type { Snapshot } from '../../../../src/model/snapshot.ts';
 import { createCell } from '../../../../src/runtime/cell.ts';
@@ -51,13 +52,18 @@ afterEach(async () => {
 });
 
 /** Core's access room alone. Time passes a hundred times faster, so that periodic checks come. */
-function start(extensions = ['default'], stack: string | undefined = 'interlock', serviceId?: string): Life {
+function start(extensions = ['default'], stack: string | null = 'interlock', place: Partial<OwnPlace> = {}): Life {
   const { extensions: settings } = coreSettings(extensions.map(table).join(''));
   const board = createBoard(settings, findingKey, { onNew: () => undefined, onGone: () => undefined });
   const log: string[] = [];
   const logger = createLogger({ level: 'debug', component: 'test' }, { write: (line) => void log.push(line) });
   const clock = { ...systemClock, sleep: (ms: number, signal: AbortSignal) => systemClock.sleep(ms / 100, signal) };
-  const access = createAccess({ engine, clock, logger }, { stack, serviceId }, board, createCell<Snapshot>());
+  const access = createAccess(
+    { engine, clock, logger },
+    { stack: stack ?? undefined, serviceId: undefined, ...place },
+    board,
+    createCell<Snapshot>(),
+  );
   const stop = new AbortController();
   const running = access.components.map((component) => component.run(stop.signal).catch((error: unknown) => error));
   const life = {
@@ -113,7 +119,7 @@ it('makes no token any more once the service of core itself is gone', async () =
     Labels: {},
     TaskTemplate: { ContainerSpec: { Image: 'core:1' } },
   });
-  const life = start(['default'], 'interlock', home);
+  const life = start(['default'], 'interlock', { serviceId: home });
   await offered(life);
 
   fake.swarm.api.removeService(home);
@@ -383,6 +389,25 @@ describe('what people do to the secrets', () => {
       'unauthenticated',
     ]);
     expect(await offered(theirs)).toMatchObject({ proxy: { name: name('proxy', 1) } });
+  });
+
+  it('of two cores outside of any stack are each their own: accepted, counted and removed by nobody else', async () => {
+    const theirs = start(['default', 'theirs'], null, { serviceName: 'their-core' });
+    await offered(theirs, 'theirs');
+    const made = names();
+    const theirToken = token('proxy') ?? '';
+
+    const ours = start(['default', 'gone'], null, { serviceName: 'our-core' });
+    expect(await offered(ours)).toMatchObject({ proxy: { name: name('proxy', 2) } });
+    await offered(ours, 'gone');
+    await ours.stop();
+    const again = start(['default'], null, { serviceName: 'our-core' });
+    await eventually(() => names().every((one) => !one.includes('.gone.')));
+
+    expect(await offered(again)).toMatchObject({ proxy: { name: name('proxy', 2) } });
+    expect(verdict(again, 'proxy', theirToken)).toBe('unauthenticated');
+    expect(verdict(theirs, 'proxy', theirToken)).toBe('welcome');
+    expect(names()).toEqual(expect.arrayContaining([...made]));
   });
 
   it("another stack's are left alone", async () => {
