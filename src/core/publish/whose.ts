@@ -61,7 +61,8 @@ function knownBy(service: ServiceObject): KnownBy {
   return {
     type: whole[LABELS.type],
     table: whole[LABELS.extension],
-    stack: labels[LABELS.stack] ?? applied[LABELS.stack],
+    // Handed over from a stack to a core outside of any, by its label.
+    stack: labels[LABELS.stack] ?? (labels[LABELS.coreService] === undefined ? applied[LABELS.stack] : undefined),
     core: labels[LABELS.coreService] ?? applied[LABELS.coreService],
   };
 }

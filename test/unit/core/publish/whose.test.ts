@@ -49,6 +49,7 @@ describe('foreignerOf', () => {
     ['of a core outside of any stack', ALONE, { ...OURS, [LABELS.coreService]: 'core' }, undefined],
     ['that such a core made before it left its name', ALONE, OURS, OURS],
     ['of a core that is no service', OUTSIDE, OURS, OURS],
+    ['that a core outside of any stack was given', ALONE, { ...OURS, [LABELS.coreService]: 'core' }, STACK_A],
     ['that was handed over by its stack label', IN_STACK, STACK_A, { ...OURS, [LABELS.stack]: 'b' }],
   ])('takes one for ours: %s', (_, home, labels, applied) => {
     expect(foreignerOf(service(labels, applied), claim(home))).toBeUndefined();
