@@ -188,11 +188,17 @@ async function removeConfigs(
   return inUse;
 }
 
-/** The Engine would let them go: it does not ask for what a roll goes back to when it fails. */
+/**
+ * The Engine would let them go: it does not ask for what a roll goes back to when it fails. Swarm says that a service is updating only a
+ * moment after the write, so one of which it says nothing may be. What a spec names now is kept as well, or an update could come between.
+ */
 async function neededForGoingBack({ engine }: PublisherTools, signal: AbortSignal): Promise<ReadonlySet<string>> {
   const services = await engine.listServiceObjects([LABELS.extension], signal);
-  const rolling = services.filter(({ updateState }) => updateState !== 'none' && updateState !== 'completed');
-  return new Set(rolling.flatMap(referredConfigs));
+  return new Set(
+    services.flatMap(({ spec, previousSpec, updateState }) =>
+      referredConfigs(updateState === 'completed' ? { spec } : { spec, previousSpec }),
+    ),
+  );
 }
 
 /** Returns why not, in the Engine's words. */

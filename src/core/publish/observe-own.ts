@@ -102,7 +102,9 @@ async function exactly(engine: EngineApi, name: string, signal: AbortSignal): Pr
 }
 
 /** By its spec and its previous one. */
-export function referredConfigs(service: ServiceObject | undefined): readonly string[] {
+export function referredConfigs(
+  service: (Pick<ServiceObject, 'spec'> & Partial<Pick<ServiceObject, 'previousSpec'>>) | undefined,
+): readonly string[] {
   return [service?.spec, service?.previousSpec].flatMap((spec) => (spec === undefined ? [] : configIds(spec)));
 }
 
