@@ -45,9 +45,7 @@ export async function reconcile(publishing: Publishing, signal: AbortSignal): Pr
     const around = lookAround(publishing, snapshot, observed);
     const { now, holdMs, findings } = decide(publishing, observed, around, {
       refused,
-      isStuck: rolls.findings.some(
-        ({ code, service }) => code === 'PUBLISH.ROLL_STUCK' && service === extension.settings.proxyServiceName,
-      ),
+      isStuck: rolls.givenUp.has(extension.settings.proxyServiceName),
     });
     if (now.length === 0) {
       const retryMs = publishing.watches.refusals.note([...refused.keys()].filter(isOfService));

@@ -7,21 +7,28 @@ import { LABELS } from './names.ts';
 
 /** A start takes its time (an image to pull, a first health check); nobody is told before. */
 export const SLOW_START_MS = 10_000;
-/** Swarm says nothing of a registry that does not answer: only after this time it is held against a roll, as an error would be. */
+/** Swarm says nothing of a registry that does not answer: after this time it is as bad as an error … */
 export const SILENT_START_MS = 60_000;
+/** … but a new roll begins the pull of a large image anew, so what comes up waits for this long before it takes the roll's place. */
+export const SILENT_GIVE_UP_MS = 10 * 60_000;
 /** Between two looks at the errors while it lasts. */
 const LOOK_AGAIN_MS = 5_000;
 
 export interface RollWatch {
   /**
    * `names`: our services. Returns a finding for each that does not get its tasks running, with their errors, or, where they have none,
-   * with what they wait in; and when to look again. @throws OperationalError when the Engine does not answer.
+   * with what they wait in; whose roll nobody needs to wait for any more, by name; and when to look again.
+   * @throws OperationalError when the Engine does not answer.
    */
   look(
     snapshot: Snapshot,
     names: ReadonlySet<string>,
     signal: AbortSignal,
-  ): Promise<{ readonly findings: readonly Finding[]; readonly holdMs: number | undefined }>;
+  ): Promise<{
+    readonly findings: readonly Finding[];
+    readonly givenUp: ReadonlySet<string>;
+    readonly holdMs: number | undefined;
+  }>;
 }
 
 export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
@@ -39,15 +46,19 @@ export function createRollWatch(engine: EngineApi, clock: Clock): RollWatch {
       const slow = unsettled.filter(({ id }) => now - (unsettledSince.get(id) ?? now) >= SLOW_START_MS);
       const waitedMs = ({ id }: TaskFate) => now - (waitingSince.get(id) ?? now);
       const isPatient = (fate: TaskFate) => waitingSince.has(fate.id) && waitedMs(fate) < SLOW_START_MS;
-      const findings: Finding[] = [];
+      const troubles: Trouble[] = [];
       for (const service of slow) {
         const fates = await engine.listTaskFates(service.id, signal);
         const said = fates.filter((fate) => isOfPresentSpec(fate, service) && !isPatient(fate));
         const silent = said.filter((fate) => isOnItsWay(fate) && waitedMs(fate) >= SLOW_START_MS);
-        findings.push(...stuckFinding(service, said, silent, waitedMs));
+        troubles.push(...troubleOf(service, said, silent, waitedMs));
       }
       const waits = unsettled.length > slow.length ? SLOW_START_MS : undefined;
-      return { findings, holdMs: slow.length > 0 ? LOOK_AGAIN_MS : waits };
+      return {
+        findings: troubles.map(({ finding }) => finding),
+        givenUp: new Set(troubles.flatMap(({ finding, isGivenUp }) => (isGivenUp ? [finding.service ?? ''] : []))),
+        holdMs: slow.length > 0 ? LOOK_AGAIN_MS : waits,
+      };
     },
   };
 }
@@ -89,34 +100,38 @@ function isWanted(desiredState: string): boolean {
   return desiredState === 'running' || desiredState === 'ready';
 }
 
+interface Trouble {
+  readonly finding: Finding;
+  readonly isGivenUp: boolean;
+}
+
 /** Of tasks that shall run, their errors; else of those that ended last; else what those wait in that say nothing. */
-function stuckFinding(
+function troubleOf(
   { name }: Service,
   said: readonly TaskFate[],
   silent: readonly TaskFate[],
   waitedMs: (fate: TaskFate) => number,
-): readonly Finding[] {
+): readonly Trouble[] {
   const withError = said
     .filter(({ error }) => error !== undefined)
     .sort((a, b) => b.updatedAt.localeCompare(a.updatedAt));
   const error = (withError.find(({ desiredState }) => isWanted(desiredState)) ?? withError[0])?.error;
   if (error !== undefined) {
-    return [
-      createFinding(
-        'PUBLISH.ROLL_STUCK',
-        'A task of the service does not start; those that run go on. See docker service ps.',
-        { service: name, value: error },
-      ),
-    ];
+    const finding = createFinding(
+      'PUBLISH.ROLL_STUCK',
+      'A task of the service does not start; those that run go on. See docker service ps.',
+      { service: name, value: error },
+    );
+    return [{ finding, isGivenUp: true }];
   }
   const [longest] = [...silent].sort((a, b) => waitedMs(b) - waitedMs(a));
-  return longest === undefined
-    ? []
-    : [
-        createFinding(
-          waitedMs(longest) >= SILENT_START_MS ? 'PUBLISH.ROLL_STUCK' : 'PUBLISH.ROLL_SLOW',
-          'A task of the service has not started yet, and Swarm names no error; those that run go on. See docker service ps.',
-          { service: name, value: `${longest.state}: ${ON_THE_WAY[longest.state] ?? ''}` },
-        ),
-      ];
+  if (longest === undefined) {
+    return [];
+  }
+  const finding = createFinding(
+    waitedMs(longest) >= SILENT_START_MS ? 'PUBLISH.ROLL_STUCK' : 'PUBLISH.ROLL_SLOW',
+    'A task of the service has not started yet, and Swarm names no error; those that run go on. See docker service ps.',
+    { service: name, value: `${longest.state}: ${ON_THE_WAY[longest.state] ?? ''}` },
+  );
+  return [{ finding, isGivenUp: waitedMs(longest) >= SILENT_GIVE_UP_MS }];
 }

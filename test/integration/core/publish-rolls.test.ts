@@ -143,9 +143,11 @@ describe('a roll that does not get on', () => {
     await core.pass(12_000);
     expect(core.findings()).toMatchObject([{ code: 'PUBLISH.ROLL_SLOW', service: PROXY }]);
     expect(core.findings()[0]?.value).toMatch(/^preparing: /);
-    await core.pass(30_000);
+    await core.pass(60_000);
+    expect(codes(core)).toEqual(['PUBLISH.ROLL_STUCK']);
+    await core.pass(480_000);
     expect(world.mounted()).toBe('two');
-    await core.pass(30_000);
+    await core.pass(60_000);
     await eventually(() => world.mounted() === 'three');
 
     await core.pass(20_000);

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { EngineApi, TaskFate } from '../../../../src/core/engine/engine-api.ts';
 import { LABELS } from '../../../../src/core/publish/names.ts';
-import { createRollWatch, SILENT_START_MS, SLOW_START_MS } from '../../../../src/core/publish/roll-watch.ts';
+import {
+  createRollWatch,
+  SILENT_GIVE_UP_MS,
+  SILENT_START_MS,
+  SLOW_START_MS,
+} from '../../../../src/core/publish/roll-watch.ts';
 import { createManualClock } from '../../../fakes/manual-clock.ts';
 import { service, snapshot, task } from '../../../support/snapshots.ts';
 
@@ -42,11 +47,13 @@ function roll(fate: Partial<TaskFate> = { error: NO_ROOM }) {
 describe('roll watch', () => {
   it('says what Swarm says of a task that has waited too long, and not before', async () => {
     const { clock, look } = roll();
-    expect(await look()).toEqual({ findings: [], holdMs: SLOW_START_MS });
+    expect(await look()).toEqual({ findings: [], givenUp: new Set(), holdMs: SLOW_START_MS });
     await clock.advance(SLOW_START_MS - 1);
     expect((await look()).findings).toEqual([]);
     await clock.advance(1);
-    expect((await look()).findings).toMatchObject([{ code: 'PUBLISH.ROLL_STUCK', service: 'proxy', value: NO_ROOM }]);
+    const { findings, givenUp } = await look();
+    expect(findings).toMatchObject([{ code: 'PUBLISH.ROLL_STUCK', service: 'proxy', value: NO_ROOM }]);
+    expect([...givenUp]).toEqual(['proxy']);
   });
 
   it('a long roll in which one task after the other waits a moment is not stuck', async () => {
@@ -78,9 +85,14 @@ describe('roll watch', () => {
     ]);
     expect(holdMs).toBeLessThan(SLOW_START_MS);
     await clock.advance(SILENT_START_MS - SLOW_START_MS);
-    expect((await look()).findings).toMatchObject([{ code: 'PUBLISH.ROLL_STUCK', severity: 'error' }]);
+    const stuck = await look();
+    expect(stuck.findings).toMatchObject([{ code: 'PUBLISH.ROLL_STUCK', severity: 'error' }]);
+    // A new roll would begin the pull anew.
+    expect(stuck.givenUp.size).toBe(0);
+    await clock.advance(SILENT_GIVE_UP_MS - SILENT_START_MS);
+    expect([...(await look()).givenUp]).toEqual(['proxy']);
     state.runs = true;
-    expect(await look()).toEqual({ findings: [], holdMs: undefined });
+    expect(await look()).toEqual({ findings: [], givenUp: new Set(), holdMs: undefined });
   });
 
   it('an error takes the place of silence', async () => {
