@@ -36,6 +36,8 @@ export interface DockerodeEngineOptions {
   readonly callTimeoutMs?: number;
   readonly clock?: Clock;
   readonly surroundings?: Surroundings;
+  /** How long `self` goes on asking whose task our container is. A task runs for some seconds before its manager hears so. Default 10 000. */
+  readonly selfWithinMs?: number;
 }
 
 /**
@@ -45,6 +47,7 @@ export interface DockerodeEngineOptions {
  */
 export function createDockerodeEngine(options: DockerodeEngineOptions): EngineApi {
   const { dockerUrl, tls, callTimeoutMs = 10_000, clock = systemClock, surroundings = ownSurroundings } = options;
+  const { selfWithinMs = 10_000 } = options;
   const http = createEngineHttp(new Docker(dialOptions(dockerUrl, tls)).modem, { clock, callTimeoutMs });
 
   const ask: Ask = async (request, parse, signal) => readAnswer(request, parse, await http.call(request, signal));
@@ -56,7 +59,7 @@ export function createDockerodeEngine(options: DockerodeEngineOptions): EngineAp
       const info = await ask(requestOf(ENGINE_CALLS.info), parseInfo, signal);
       return { ...info, apiVersion: await http.apiVersion(signal) };
     },
-    self: (signal) => findSelf({ ask, list }, surroundings, signal),
+    self: (signal) => findSelf({ ask, list, clock, selfWithinMs }, surroundings, signal),
 
     listServices: (signal, options) => list(requestOf(ENGINE_CALLS.services), parseService, signal, options?.known),
     listTasks: (signal, options) => listTasks(list, options ?? {}, signal),
@@ -193,8 +196,17 @@ function isNamed(found: { readonly id: string; readonly name: string }, idOrName
   return found.id === idOrName || found.name === idOrName;
 }
 
+const SELF_AGAIN_MS = 500;
+
+interface Inquiry {
+  readonly ask: Ask;
+  readonly list: List;
+  readonly clock: Clock;
+  readonly selfWithinMs: number;
+}
+
 async function findSelf(
-  { ask, list }: { readonly ask: Ask; readonly list: List },
+  { ask, list, clock, selfWithinMs }: Inquiry,
   surroundings: Surroundings,
   signal: AbortSignal,
 ): Promise<SelfInfo | undefined> {
@@ -211,9 +223,15 @@ async function findSelf(
       };
     }
   }
-  return ids.length === 0
-    ? undefined
-    : findSelfAmong(await list(requestOf(ENGINE_CALLS.tasks), parseTaskContainer, signal), ids);
+  const untilMs = clock.monotonic() + selfWithinMs;
+  while (ids.length > 0) {
+    const found = findSelfAmong(await list(requestOf(ENGINE_CALLS.tasks), parseTaskContainer, signal), ids);
+    if (found !== undefined || clock.monotonic() >= untilMs) {
+      return found;
+    }
+    await clock.sleep(SELF_AGAIN_MS, signal);
+  }
+  return undefined;
 }
 
 /** DockerURL may lead to another node's engine: it does not have our container, but a manager knows whose task that is. */

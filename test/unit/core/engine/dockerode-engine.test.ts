@@ -162,6 +162,7 @@ describe('the dockerode adapter', () => {
       createDockerodeEngine({
         dockerUrl: fake.dockerUrl,
         surroundings: { mountinfo: () => Promise.resolve(mountinfo), hostname: () => hostname },
+        selfWithinMs: 1_000,
       });
     const runningTask = async () => {
       const id = fake.swarm.addService({ Name: 'interlock_core' });
@@ -207,6 +208,21 @@ describe('the dockerode adapter', () => {
         taskId: task.ID,
         addresses,
       });
+    });
+
+    it('is asked for again where the manager has not heard of the container yet', async () => {
+      const task = await runningTask();
+      const id = containerIdOf(task);
+      fake.fault({ match: 'GET /containers/*', action: { kind: 'status', status: 404, message: 'No such container' } });
+      const { Status } = task;
+      const told = Status.ContainerStatus;
+      delete Status.ContainerStatus;
+
+      const self = inside('', id.slice(0, 12)).self(signal);
+      await eventually(() => fake.count(/^GET \/tasks/) > 0);
+      Object.assign(Status, { ContainerStatus: told });
+
+      await expect(self).resolves.toMatchObject({ taskId: task.ID });
     });
 
     it('is undefined in a container of another Swarm', async () => {
