@@ -16,7 +16,8 @@ import { CONFIG_TYPES, LABELS, TYPES } from './publish/names.ts';
 /** Whose things go. Outside of a stack several cores may share a Swarm, so their extensions are named. */
 export type Owner =
   | { readonly kind: 'stack'; readonly stack: string }
-  | { readonly kind: 'extensions'; readonly extensions: readonly string[] };
+  /** `core`: what this core made, by the name of its service; needed where several made things for these extensions. */
+  | { readonly kind: 'extensions'; readonly extensions: readonly string[]; readonly core?: string | undefined };
 
 export interface UninstallOptions {
   readonly owner: Owner;
@@ -35,7 +36,14 @@ export interface UninstallOutcome {
 
 /** The same for scripts. */
 export interface UninstallFacts {
-  readonly outcome: 'nothing-there' | 'would-remove' | 'core-runs' | 'declined' | 'removed' | 'incomplete';
+  readonly outcome:
+    | 'nothing-there'
+    | 'would-remove'
+    | 'several-cores'
+    | 'core-runs'
+    | 'declined'
+    | 'removed'
+    | 'incomplete';
   readonly objects: readonly {
     readonly kind: Item['kind'];
     readonly name: string;
@@ -43,7 +51,7 @@ export interface UninstallFacts {
     /** Why it is still there, in the words of the Engine. */
     readonly reason?: string;
   }[];
-  /** Services that may be core and still run. */
+  /** `core-runs`: services that may be core and still run; `several-cores`: those whose things they are. */
   readonly cores?: readonly string[];
 }
 
@@ -63,6 +71,8 @@ interface Item {
   readonly kind: 'service' | 'config' | 'secret';
   readonly id: string;
   readonly name: string;
+  /** The service of the core outside of any stack that made it. */
+  readonly core: string | undefined;
 }
 
 /** Exit code 1: core still runs, the answer was no, or something could not be removed. @throws OperationalError `ENGINE.*`. */
@@ -76,6 +86,10 @@ export async function uninstall(
   if (items.length === 0) {
     const text = `nothing of ${ownerText(owner)} is left in this Swarm\n`;
     return { exitCode: 0, text, facts: { outcome: 'nothing-there', objects: [] } };
+  }
+  const makers = [...new Set(items.flatMap(({ core }) => core ?? []))].sort();
+  if (makers.length > 1) {
+    return { exitCode: 1, text: severalCores(makers), facts: { outcome: 'several-cores', objects: [], cores: makers } };
   }
   const objects = items.map(({ kind, name }) => ({ kind, name, state: 'there' as const }));
   const list = items.map(({ kind, name }) => `  ${kind} ${name}\n`).join('');
@@ -101,9 +115,11 @@ export async function uninstall(
 function isOwned(owner: Owner, labels: Readonly<Record<string, string>>): boolean {
   const extension = labels[LABELS.extension];
   const stack = labels[LABELS.stack];
-  return owner.kind === 'stack'
-    ? stack === owner.stack && extension !== undefined
-    : stack === undefined && extension !== undefined && owner.extensions.includes(extension);
+  if (owner.kind === 'stack') {
+    return stack === owner.stack && extension !== undefined;
+  }
+  const isOfCore = owner.core === undefined || labels[LABELS.coreService] === owner.core;
+  return stack === undefined && extension !== undefined && owner.extensions.includes(extension) && isOfCore;
 }
 
 function isOurService(owner: Owner): (service: ServiceObject) => boolean {
@@ -126,8 +142,10 @@ async function findBlobs(engine: UninstallEngine, owner: Owner, signal: AbortSig
   ];
 }
 
-function itemOf(kind: Item['kind']): (object: { readonly id: string; readonly name: string }) => Item {
-  return ({ id, name }) => ({ kind, id, name });
+function itemOf(
+  kind: Item['kind'],
+): (object: Pick<Item, 'id' | 'name'> & { readonly labels: Readonly<Record<string, string>> }) => Item {
+  return ({ id, name, labels }) => ({ kind, id, name, core: labels[LABELS.coreService] });
 }
 
 /**
@@ -230,6 +248,11 @@ function lineOf({ kind, name, state, reason }: Result): string {
 
 function ownerText(owner: Owner): string {
   return owner.kind === 'stack' ? `the stack ${owner.stack}` : `the extensions ${owner.extensions.join(', ')}`;
+}
+
+function severalCores(names: readonly string[]): string {
+  const list = names.map((name) => `  --core ${name}\n`).join('');
+  return `several cores made things for these extensions. Say whose are to go:\n${list}Nothing was removed.\n`;
 }
 
 function coreRuns(names: readonly string[]): string {

@@ -9,11 +9,12 @@ const HELP = `interlock uninstall: remove what core made in Swarm: its services,
 
 Usage
   interlock uninstall --stack NAME [--dry-run] [--yes] [--json] [-H URL]
-  interlock uninstall --extension NAME [--extension NAME] [--dry-run] [--yes] [--json] [-H URL]
+  interlock uninstall --extension NAME [--extension NAME] [--core NAME] [--dry-run] [--yes] [--json] [-H URL]
 
 Options
   --stack NAME      what the core of this stack made (docker stack rm NAME takes it along too, with core itself)
   --extension NAME  what a core outside of any stack made for [Extensions.NAME]
+  --core NAME       with --extension: only what this core made, by the name of its service
   --dry-run         say what would go; remove nothing
   --yes             do not ask
   --json            for scripts: one object with "outcome", "objects" and, where core still runs, "cores"
@@ -36,6 +37,7 @@ export const uninstallCommand = defineCommand({
   options: {
     stack: { type: 'string' },
     extension: { type: 'string', multiple: true },
+    core: { type: 'string' },
     yes: { type: 'boolean' },
     'dry-run': { type: 'boolean' },
     json: { type: 'boolean' },
@@ -61,17 +63,22 @@ export const uninstallCommand = defineCommand({
 function ownerOf({
   stack,
   extension: extensions = [],
+  core,
 }: {
   readonly stack?: string | undefined;
   readonly extension?: readonly string[] | undefined;
+  readonly core?: string | undefined;
 }): Owner {
-  if (stack === '' || extensions.includes('')) {
+  if (stack === '' || core === '' || extensions.includes('')) {
     throw new UsageError('a name is missing');
   }
   if ((stack === undefined) === (extensions.length === 0)) {
     throw new UsageError('say whose things are to go, with --stack NAME or with --extension NAME');
   }
-  return stack === undefined ? { kind: 'extensions', extensions } : { kind: 'stack', stack };
+  if (stack !== undefined && core !== undefined) {
+    throw new UsageError('--core goes with --extension: what a stack has is of one core');
+  }
+  return stack === undefined ? { kind: 'extensions', extensions, core } : { kind: 'stack', stack };
 }
 
 async function isYes(ask: CliTools['ask'], list: string): Promise<boolean> {

@@ -144,6 +144,29 @@ describe('uninstall', () => {
     expect(names()).toEqual(['some_core']);
   });
 
+  it('asks whose where two cores of no stack made things for the extensions, and takes only those that were named', async () => {
+    install('outside', undefined, 'gone');
+    for (const object of [fake.swarm.store.services, fake.swarm.store.configs, fake.swarm.store.secrets].flatMap(
+      (objects) => [...objects.values()],
+    )) {
+      Object.assign(object.Spec, { Labels: { ...object.Spec.Labels, [LABELS.coreService]: 'gone' } });
+    }
+    const token = fake.swarm.addSecret('theirs', 'x', {
+      ...ownLabels(TOKEN_TYPE, 'outside', undefined),
+      [LABELS.coreService]: 'alive',
+    });
+    const owner = { kind: 'extensions', extensions: ['outside'] } as const;
+
+    const asked = await remove(owner);
+    expect(asked.facts).toMatchObject({ outcome: 'several-cores', cores: ['alive', 'gone'] });
+    expect(asked.text).toContain('  --core gone\n');
+    expect([asked.exitCode, writes()]).toEqual([1, []]);
+
+    expect((await remove({ ...owner, core: 'gone' })).facts.outcome).toBe('removed');
+    expect([...fake.swarm.store.secrets.keys()]).toEqual([token]);
+    expect(fake.swarm.store.services.size).toBe(0);
+  });
+
   it('stops while a core of no stack runs, though the services dial an EndpointOverride', async () => {
     install('outside', undefined);
     for (const service of fake.swarm.store.services.values()) {
