@@ -558,6 +558,19 @@ describe.each([
           await expect(move).rejects.toMatchObject(refused);
         });
 
+        const [first, second] = (['ingress', 'host'] as const).map((PublishMode, at) => {
+          const Ports = [{ Protocol: 'tcp', TargetPort: 80, PublishedPort: 7_811, PublishMode }];
+          return specOf(newName(`mode${at}`), { ...idle, EndpointSpec: { Mode: 'vip', Ports } });
+        });
+        for (const [taker, beside] of [
+          [first, second],
+          [second, first],
+        ]) {
+          const id = await engine.createService(taker ?? specOf(''), signal);
+          await expect(engine.createService(beside ?? specOf(''), signal)).rejects.toMatchObject(refused);
+          await engine.removeService(id, signal);
+        }
+
         await update(holder, () => publishing(names.holder, 7_803));
         await update(other, () => publishing(names.other, 7_801));
         await Promise.all([holder, other].map((id) => engine.removeService(id, signal)));

@@ -257,22 +257,26 @@ function checkTemplate(spec: Partial<RawServiceSpec>): void {
 
 /** A port of the routing mesh is one service's; it has it for as long as the allocator has not taken it back. */
 function checkPorts(store: Store, { EndpointSpec }: Partial<RawServiceSpec>, updated: RawService | undefined): void {
-  const wanted = meshPorts(EndpointSpec?.Ports);
   for (const other of [...store.services.values()].filter((one) => one !== updated)) {
-    const taken = [...meshPorts(other.Spec.EndpointSpec?.Ports), ...meshPorts(other.Endpoint.Ports)];
-    const port = wanted.find((one) => taken.includes(one));
-    if (port !== undefined) {
-      const by = `service '${other.Spec.Name}' (${other.ID})`;
-      const words = `port '${port.split('/')[0] ?? ''}' is already in use by ${by} as an ingress port`;
-      throw swarmRefusal(400, 'InvalidArgument', words);
+    const ports = [...(other.Spec.EndpointSpec?.Ports ?? []), ...(other.Endpoint.Ports ?? [])];
+    for (const wanted of EndpointSpec?.Ports ?? []) {
+      const taken = ports.find((port) => isSamePort(wanted, port) && (isOfMesh(wanted) || isOfMesh(port)));
+      if (taken !== undefined) {
+        const by = `service '${other.Spec.Name}' (${other.ID})`;
+        const how = isOfMesh(taken) ? 'an ingress port' : 'a host-published port';
+        const words = `port '${wanted.PublishedPort ?? ''}' is already in use by ${by} as ${how}`;
+        throw swarmRefusal(400, 'InvalidArgument', words);
+      }
     }
   }
 }
 
-function meshPorts(ports: readonly RawPort[] = []): readonly string[] {
-  return ports.flatMap(({ PublishedPort, PublishMode = 'ingress', Protocol = 'tcp' }) =>
-    PublishedPort === undefined || PublishMode === 'host' ? [] : [`${PublishedPort}/${Protocol}`],
-  );
+function isSamePort({ PublishedPort, Protocol = 'tcp' }: RawPort, other: RawPort): boolean {
+  return PublishedPort !== undefined && PublishedPort === other.PublishedPort && Protocol === (other.Protocol ?? 'tcp');
+}
+
+function isOfMesh({ PublishMode = 'ingress' }: RawPort): boolean {
+  return PublishMode !== 'host';
 }
 
 /** What the Engine fills in before it stores a spec. */
