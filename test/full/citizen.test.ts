@@ -394,7 +394,7 @@ describe('a port of the routing mesh', () => {
       [9_081, 9_080],
     ] as const) {
       await useConfig(interlock, withPorts(edge, shop));
-      await eventually(async () => expect(await ports()).toEqual([[edge], [shop]]), { ...SLOW, timeoutMs: 30_000 });
+      await eventually(async () => expect(await ports()).toEqual([[edge], [shop]]), { ...SLOW, timeoutMs: 55_000 });
       await Promise.all(['edge-proxy', 'shop-proxy'].map((name) => settled(name)));
     }
   }, 600_000);
@@ -657,7 +657,7 @@ function startBalanced(host: string) {
 describe('application networks', () => {
   const PROXIES = 2;
   /** A proxy that leaves 20 networks and joins none: seconds. Both, one after the other, with Swarm's own delays: well below this. */
-  const ROLL_MS = 60_000;
+  const ROLL_MS = 120_000;
 
   beforeAll(async () => {
     const onBoth = `NetworkLinger = "${LINGER_MS / 1_000}s"\n${defaultConfig({ replicas: PROXIES })}`;

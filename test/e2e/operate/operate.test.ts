@@ -279,35 +279,38 @@ describe('a network that the proxies have yet to join', () => {
     await interlock.updateService('late', (spec) => {
       Object.assign(spec.Labels, { 'com.docker.lb.hosts': 'late.test', 'com.docker.lb.port': '8080' });
     });
-    const why = /^the proxies are not on the network late yet: 503 until interlock-proxy is rolled/;
-    const { verdict, network, steps } = await untilSays(
-      () => jsonOf<UrlExplanation>('explain', 'http://late.test:8080/'),
-      (explanation) => explanation.steps.some(({ text }) => why.test(text)),
-    );
-    expect([verdict, network]).toEqual(['not-served', 'late']);
-    expect(steps.find(({ text }) => why.test(text))?.state).toBe('bad');
-    const printed = await inCore('explain', '--service', 'late');
-    expect(printed.exitCode).toBe(1);
-    expect(printed.stdout).toContain('the proxies are not on the network late yet');
+    try {
+      const why = /^the proxies are not on the network late yet: 503 until interlock-proxy is rolled/;
+      const { verdict, network, steps } = await untilSays(
+        () => jsonOf<UrlExplanation>('explain', 'http://late.test:8080/'),
+        (explanation) => explanation.steps.some(({ text }) => why.test(text)),
+      );
+      expect([verdict, network]).toEqual(['not-served', 'late']);
+      expect(steps.find(({ text }) => why.test(text))?.state).toBe('bad');
+      const printed = await inCore('explain', '--service', 'late');
+      expect(printed.exitCode).toBe(1);
+      expect(printed.stdout).toContain('the proxies are not on the network late yet');
 
-    const [base = ''] = await eventually(
-      async () => {
-        const bases = await interlock.proxies();
-        expect(bases).toHaveLength(1);
-        return bases;
-      },
-      { timeoutMs: 60_000 },
-    );
-    expect((await interlock.ask(base, 'shop.test')).status).toBe(200);
-    const before = { late: await requestsAt('late'), shop: await requestsAt('shop') };
-    for (let asked = 0; asked < 50; asked += 1) {
-      const { status, headers } = await interlock.ask(base, 'late.test');
-      expect([status, headers['x-upstream-addr']]).toEqual([503, 'unix:/run/interlock-unavailable.sock']);
+      const [base = ''] = await eventually(
+        async () => {
+          const bases = await interlock.proxies();
+          expect(bases).toHaveLength(1);
+          return bases;
+        },
+        { timeoutMs: 60_000 },
+      );
+      expect((await interlock.ask(base, 'shop.test')).status).toBe(200);
+      const before = { late: await requestsAt('late'), shop: await requestsAt('shop') };
+      for (let asked = 0; asked < 50; asked += 1) {
+        const { status, headers } = await interlock.ask(base, 'late.test');
+        expect([status, headers['x-upstream-addr']]).toEqual([503, 'unix:/run/interlock-unavailable.sock']);
+      }
+      // Those that ask for the number, and health checks.
+      expect((await requestsAt('late')) - before.late).toBeLessThan(10);
+      expect((await requestsAt('shop')) - before.shop).toBeLessThan(10);
+    } finally {
+      await setNodes('active');
     }
-    // Those that ask for the number, and health checks.
-    expect((await requestsAt('late')) - before.late).toBeLessThan(10);
-    expect((await requestsAt('shop')) - before.shop).toBeLessThan(10);
-    await setNodes('active');
 
     await interlock.untilAll('late.test', ({ status }) => status === 200, { proxies: 2, timeoutMs: 150_000 });
     const served = await untilSays(
