@@ -271,11 +271,11 @@ function checkPorts(store: Store, { EndpointSpec }: Partial<RawServiceSpec>, upd
   }
 }
 
-function isSamePort({ PublishedPort, Protocol = 'tcp' }: RawPort, other: RawPort): boolean {
+function isSamePort({ PublishedPort, Protocol = 'tcp' }: Partial<RawPort>, other: Partial<RawPort>): boolean {
   return PublishedPort !== undefined && PublishedPort === other.PublishedPort && Protocol === (other.Protocol ?? 'tcp');
 }
 
-function isOfMesh({ PublishMode = 'ingress' }: RawPort): boolean {
+function isOfMesh({ PublishMode = 'ingress' }: Partial<RawPort>): boolean {
   return PublishMode !== 'host';
 }
 
