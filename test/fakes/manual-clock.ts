@@ -29,7 +29,8 @@ export function createManualClock(startMs = 1_000_000): ManualClock {
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         signal.throwIfAborted();
-        const sleeper: Sleeper = { at: now + ms, wake: finish };
+        // In whole milliseconds, as the system's clock reads and Node's timers fire: a rest smaller than what `now` can show would never pass.
+        const sleeper: Sleeper = { at: now + Math.ceil(ms), wake: finish };
         sleepers.add(sleeper);
         signal.addEventListener('abort', cancel, { once: true });
 
