@@ -1,14 +1,33 @@
-/** Which services are on the move, so that their tasks are worth a closer look. Pure. */
+/** Which services are on the move, so that their tasks are worth a closer look. */
 import type { Service, Snapshot, Task } from '../../model/snapshot.ts';
 
 /** A service that changed less than this ago counts as converging, whatever its tasks say. */
 export const RECENT_MS = 10_000;
 
+/** What a picture tells of one service, whenever it is asked. */
+interface Standing {
+  readonly id: string;
+  /** By its update or by its tasks. */
+  readonly isMoving: boolean;
+  readonly updatedAtMs: number;
+}
+
+/** By polling the same picture is asked twice a round, up to eight times a second: what does not depend on the time is worked out once. */
+const standings = new WeakMap<Snapshot, readonly Standing[]>();
+
 export function convergingServices(snapshot: Snapshot, nowMs: number): readonly string[] {
+  const known = standings.get(snapshot) ?? standingsIn(snapshot);
+  standings.set(snapshot, known);
+  return known.filter((standing) => standing.isMoving || isRecent(standing, nowMs)).map(({ id }) => id);
+}
+
+function standingsIn(snapshot: Snapshot): readonly Standing[] {
   const tasks = snapshot.tasksByService ?? groupTasks(snapshot.tasks);
-  return snapshot.services
-    .filter((service) => isConverging(service, tasks.get(service.id) ?? [], nowMs))
-    .map((service) => service.id);
+  return snapshot.services.map((service) => ({
+    id: service.id,
+    isMoving: isUpdating(service) || hasUnmetReplicas(service, tasks.get(service.id) ?? []),
+    updatedAtMs: updatedAtMs(service),
+  }));
 }
 
 function groupTasks(tasks: readonly Task[]): ReadonlyMap<string, readonly Task[]> {
@@ -24,18 +43,22 @@ function groupTasks(tasks: readonly Task[]): ReadonlyMap<string, readonly Task[]
   return groups;
 }
 
-function isConverging(service: Service, tasks: readonly Task[], nowMs: number): boolean {
-  return (
-    service.updateState === 'updating' ||
-    service.updateState === 'rollback_started' ||
-    isRecent(service, nowMs) ||
-    hasUnmetReplicas(service, tasks)
-  );
+function isUpdating({ updateState }: Service): boolean {
+  return updateState === 'updating' || updateState === 'rollback_started';
+}
+
+/** The same service is in picture after picture, and reading a time with nanoseconds is slow. */
+const updates = new WeakMap<Service, number>();
+
+function updatedAtMs(service: Service): number {
+  const known = updates.get(service) ?? Date.parse(service.updatedAt);
+  updates.set(service, known);
+  return known;
 }
 
 /** By the leader's clock, which may be ahead of ours. */
-function isRecent(service: Service, nowMs: number): boolean {
-  return Math.abs(nowMs - Date.parse(service.updatedAt)) < RECENT_MS;
+function isRecent({ updatedAtMs }: Standing, nowMs: number): boolean {
+  return Math.abs(nowMs - updatedAtMs) < RECENT_MS;
 }
 
 /** Wanted but not running, or more than wanted. */
