@@ -79,8 +79,18 @@ function byName({ services }: RouteSet): ReadonlyMap<string, RoutedService> {
   return new Map(services.map((service) => [service.name, service]));
 }
 
+/** As digests would say, without hashing all services of a revision that was read back. */
 function differs(before: RoutedService | undefined, after: RoutedService): boolean {
-  return before !== undefined && serviceDigest(before) !== serviceDigest(after);
+  return before !== undefined && (before.stack !== after.stack || !isSameLabels(before.labels, after.labels));
+}
+
+function isSameLabels(one: RoutedService['labels'], other: RoutedService['labels']): boolean {
+  const names = Object.keys(one);
+  return (
+    one === other ||
+    (names.length === Object.keys(other).length &&
+      names.every((name) => Object.hasOwn(other, name) && one[name] === other[name]))
+  );
 }
 
 /** One host and path of one service, in two route sets. */

@@ -44,6 +44,20 @@ it('names services that came, went, or have other labels', () => {
   expect(serviceChanges(before, after)).toEqual({ added: ['new'], changed: ['new labels'], removed: ['gone'] });
 });
 
+it.each([
+  ['the same labels in another order', { labels: { b: '2', a: '1' } }, []],
+  ['another value', { labels: { a: '1', b: '3' } }, ['web']],
+  ['another name of a label', { labels: { a: '1', c: '2' } }, ['web']],
+  ['one label more', { labels: { a: '1', b: '2', c: '3' } }, ['web']],
+  ['one label less', { labels: { a: '1' } }, ['web']],
+  ['another stack', { labels: { a: '1', b: '2' }, stack: 'other' }, ['web']],
+])('takes a service for changed as its digest does: %s', (_, other: Partial<RoutedService>, changed) => {
+  const before = { services: [routed({ name: 'web', labels: { a: '1', b: '2' } })] };
+  const after = { services: [routed({ name: 'web', ...other })] };
+  expect(serviceChanges(before, after)).toEqual({ added: [], changed, removed: [] });
+  expect(digestRoutes(before) !== digestRoutes(after)).toBe(changed.length > 0);
+});
+
 describe('compareRoutes', () => {
   it('says nothing where nothing differs, whatever the ids and the order', () => {
     const other = service({ id: 'x', name: 'x' });
