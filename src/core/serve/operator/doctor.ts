@@ -8,6 +8,7 @@ import type { Board } from '../../board.ts';
 import type { EngineApi, ServiceObject } from '../../engine/engine-api.ts';
 import { TYPES } from '../../publish/names.ts';
 import { type Asked, diagnose, type ProxyFacts } from './doctor-checks.ts';
+import { proxyServiceOf } from './proxy-service.ts';
 import { type StatusParts, statusReport } from './status.ts';
 
 export interface DoctorParts extends StatusParts {
@@ -26,7 +27,7 @@ export async function diagnosis(parts: DoctorParts, signal: AbortSignal): Promis
   ]);
   const care = caresOf(objects);
   const proxies = [...board.extensions.values()].map(async ({ settings }): Promise<ProxyFacts> => {
-    const service = snapshot?.services.find(({ name }) => name === settings.proxyServiceName);
+    const service = proxyServiceOf(snapshot, board, settings.proxyServiceName);
     const fates = await ask(signal, async () =>
       service === undefined ? [] : engine.listTaskFates(service.id, signal),
     );

@@ -8,6 +8,7 @@ import type { Board } from '../../board.ts';
 import { convergingServices } from '../../observe/converging.ts';
 import type { ClusterSessions, Handlers, ServeFacts } from '../handlers.ts';
 import { nodeNames } from './node-names.ts';
+import { proxyServiceOf } from './proxy-service.ts';
 
 export interface StatusParts {
   readonly board: Pick<Board, 'findings'>;
@@ -28,16 +29,20 @@ export function statusReport({ board, handlers, facts, snapshots, clock, started
     startedAtMs,
     observedAtMs: snapshot?.observedAtMs,
     taskFeed: facts.taskFeed(),
-    clusters: handlers.clusters().map((cluster) => withTasks(cluster, snapshot)),
+    clusters: handlers.clusters().map((cluster) => withTasks(cluster, board, snapshot)),
     moving: snapshot === undefined ? [] : movingServices(snapshot, nowMs),
     findings: board.findings(),
   };
 }
 
 /** Each task once: with its session where there is one. A session may outlive what Swarm lists, and the other way round. */
-function withTasks({ sessions, ...cluster }: ClusterSessions, snapshot: Snapshot | undefined): ClusterStatus {
+function withTasks(
+  { sessions, ...cluster }: ClusterSessions,
+  board: StatusParts['board'],
+  snapshot: Snapshot | undefined,
+): ClusterStatus {
   const names = nodeNames(snapshot);
-  const service = snapshot?.services.find(({ name }) => name === cluster.proxyService);
+  const service = proxyServiceOf(snapshot, board, cluster.proxyService);
   const tasks = (snapshot?.tasks ?? []).filter(({ serviceId }) => serviceId === service?.id);
   const byTask = new Map(sessions.map((session) => [session.taskId, session]));
   const wanted = tasks.filter(({ id, desiredState }) => desiredState === 'running' || byTask.has(id));

@@ -5,7 +5,7 @@ import { routesReport } from '../../../../src/core/serve/operator/routes.ts';
 import { servicesReport } from '../../../../src/core/serve/operator/services.ts';
 import { statusReport } from '../../../../src/core/serve/operator/status.ts';
 import { buildModels } from '../../../../src/model/build.ts';
-import { findingKey } from '../../../../src/model/finding.ts';
+import { createFinding, type Finding, findingKey } from '../../../../src/model/finding.ts';
 import { digestModel } from '../../../../src/model/revision.ts';
 import type { Snapshot } from '../../../../src/model/snapshot.ts';
 import { createCell } from '../../../../src/runtime/cell.ts';
@@ -43,9 +43,9 @@ const cluster: ClusterSessions = {
 };
 
 describe('status', () => {
-  const ask = (value?: Snapshot) =>
+  const ask = (value?: Snapshot, findings: readonly Finding[] = []) =>
     statusReport({
-      board: { findings: () => [] },
+      board: { findings: () => findings },
       handlers: { clusters: () => [cluster] },
       facts: { version: '1', epoch: 'e', taskFeed: () => ({ kind: 'poll', reason: '' }) },
       snapshots: cellOf(value),
@@ -69,6 +69,17 @@ describe('status', () => {
       { taskId: 'p1', node: 'n1', state: 'running', connected: true, artifactDigest: 'a'.repeat(64) },
       { taskId: 'p2', node: 'n2', state: 'preparing', connected: false, artifactDigest: undefined },
     ]);
+  });
+
+  it('tells nothing of tasks of a service that somebody else made under our name', () => {
+    const theirs = service({ id: 'theirs', name: 'interlock-proxy' });
+    const all = snapshot({ services: [theirs], tasks: [task({ id: 'p2', serviceId: 'theirs' })] });
+    const idsWith = (service: string) =>
+      ask(all, [createFinding('PUBLISH.NAME_TAKEN', 'taken', { service })]).clusters[0]?.proxies.map(
+        ({ taskId }) => taskId,
+      );
+    expect(idsWith('interlock-proxy')).toEqual(['gone', 'p1']);
+    expect(idsWith('interlock-extension')).toContain('p2');
   });
 
   it('names services that are on the move, with how many tasks run', () => {
