@@ -429,6 +429,8 @@ describe('what others write, hold, remove or damage', () => {
     }
     expect(Object.keys(after)).toEqual(expect.arrayContaining(Object.keys(before)));
     expect(await interlock.cli('service', 'ls', '--format', '{{.Name}}')).toContain('second_core');
+    const status = await interlock.exec('second_core', ['sh', '-c', 'interlock status --json || true']);
+    expect(JSON.parse(status)).toMatchObject({ clusters: [{ proxies: [] }] });
   }, 600_000);
 
   it("an operator's updates of the proxy service and core's rolls of it, at the same time, are all in effect in the end", async () => {
