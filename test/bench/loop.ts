@@ -12,7 +12,8 @@
  * `list`: time while a list call was under way (sending, reading and parsing the Engine's answer), `beyond` all the rest: merging,
  * model, digest, patches to the extension, artifact to the agent, deciding. Medians; `max` is the worst `beyond`: a garbage collection,
  * or the Docker Config that is stored every 30 s. By polling a change is counted until its service is no longer looked at closely
- * (11 s), so some rounds of the poll are in it. Calls and bytes are the Engine's answers, per sample.
+ * (11 s), so some rounds of the poll are in it. Calls and bytes are the Engine's answers, per sample. `yardstick`: fixed work in the
+ * same process after each sample, because a machine that is shared may be half as fast a minute later.
  */
 import { fork } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -82,6 +83,7 @@ function print(rows: readonly Figures[]): void {
       list: row.listCpuMs,
       beyond: row.beyondMs,
       max: row.beyondMaxMs,
+      yardstick: row.yardstickMs,
       calls: row.calls,
       KB: Math.round(row.bytes / 1_000),
     })),

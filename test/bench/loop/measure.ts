@@ -3,6 +3,7 @@
  * its parent and ends.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type * as dockerodeEngine from '../../../src/core/engine/dockerode-engine.ts';
@@ -35,6 +36,8 @@ export interface Figures {
   readonly listCpuMs: number;
   readonly beyondMs: number;
   readonly beyondMaxMs: number;
+  /** What the yardstick took, once after each sample: how fast the machine was meanwhile. */
+  readonly yardstickMs: number;
   readonly calls: number;
   readonly bytes: number;
   readonly asked: readonly CallCount[];
@@ -177,6 +180,20 @@ ProxyReplicas = 1
 interface Sample {
   readonly wallMs: number;
   readonly cpu: Cpu;
+  readonly yardstickMs: number;
+}
+
+const YARDSTICK = JSON.stringify(
+  Array.from({ length: 2_000 }, (_, at) => ({ id: `object${at}`, labels: { at, name: 'x' } })),
+);
+
+/** Fixed work of what core does most, after the same idling as a change: JSON read and written, and its digest. Processor time, in ms. */
+function yardstickMs(): number {
+  const before = cpuMs();
+  createHash('sha256')
+    .update(JSON.stringify(JSON.parse(YARDSTICK)))
+    .digest('hex');
+  return cpuMs() - before;
 }
 
 function spent(before: Cpu, after: Cpu): Cpu {
@@ -199,6 +216,7 @@ function figuresOf(
     listCpuMs: median(({ cpu }) => cpu.listsMs),
     beyondMs: median(beyond),
     beyondMaxMs: percentile(samples.map(beyond), 100),
+    yardstickMs: median((sample) => sample.yardstickMs),
     calls: each(calls.reduce((sum, { count }) => sum + count, 0)),
     bytes: Math.round(calls.reduce((sum, { bytes }) => sum + bytes, 0) / samples.length),
     asked: calls,
@@ -214,7 +232,7 @@ async function measure(services: number, feed: Feed, count: number): Promise<voi
   const begun = performance.now();
   const core = await startCore(ready, feed, port);
   await eventually(() => core.modelledHosts() >= services, UNTIL);
-  const startUp = { wallMs: performance.now() - begun, cpu: spent(before, core.cpu()) };
+  const startUp = { wallMs: performance.now() - begun, cpu: spent(before, core.cpu()), yardstickMs: yardstickMs() };
   send(figuresOf({ services, feed, stage: 'start-up' }, [startUp], await outside.calls()));
 
   outside.tell({ kind: 'serve', endpoint: `127.0.0.1:${port}` });
@@ -255,7 +273,7 @@ async function measureRest({ services, feed, core, outside }: Bench): Promise<Fi
   for (let round = 0; round < rounds; round += 1) {
     const before = core.cpu();
     await pause(roundMs);
-    samples.push({ wallMs: roundMs, cpu: spent(before, core.cpu()) });
+    samples.push({ wallMs: roundMs, cpu: spent(before, core.cpu()), yardstickMs: yardstickMs() });
   }
   return figuresOf({ services, feed, stage: 'rest' }, samples, await outside.calls());
 }
@@ -275,7 +293,7 @@ async function measureChange(
   await applied;
   const wallMs = performance.now() - begun;
   await pause(feed === 'watch' ? 500 : 11_000);
-  return { wallMs, cpu: spent(before, core.cpu()) };
+  return { wallMs, cpu: spent(before, core.cpu()), yardstickMs: yardstickMs() };
 }
 
 const [services = '', feed = '', count = ''] = process.argv.slice(2);
