@@ -132,10 +132,11 @@ export type FindingSource =
 export interface Board {
   readonly extensions: ReadonlyMap<string, ExtensionBoard>;
   setFindings(source: FindingSource, findings: readonly Finding[]): void;
+  /** Each once: core and the extension both read a table's `Config`, and say the same of it. */
   findings(): readonly Finding[];
 }
 
-/** `onNew` and `onGone` hear of each finding once per change. */
+/** `onNew` and `onGone` hear of each finding once per change, however many sources say it. */
 export interface FindingListener {
   onNew(finding: Finding): void;
   onGone(finding: Finding): void;
@@ -153,18 +154,20 @@ export function createBoard(
       const before = bySource.get(source) ?? new Map<string, Finding>();
       const after = new Map(findings.map((finding) => [keyOf(finding), finding]));
       bySource.set(source, after);
+      const isSaidElsewhere = (key: string): boolean =>
+        [...bySource].some(([other, known]) => other !== source && known.has(key));
       for (const [key, finding] of after) {
-        if (!before.has(key)) {
+        if (!before.has(key) && !isSaidElsewhere(key)) {
           listener.onNew(finding);
         }
       }
       for (const [key, finding] of before) {
-        if (!after.has(key)) {
+        if (!after.has(key) && !isSaidElsewhere(key)) {
           listener.onGone(finding);
         }
       }
     },
-    findings: () => [...bySource.values()].flatMap((findings) => [...findings.values()]),
+    findings: () => [...new Map([...bySource.values()].flatMap((known) => [...known])).values()],
   };
 }
 
